@@ -287,9 +287,9 @@ class ChatModel(Conversations):
     def _message_arrived(self, event: ev.Message, where: Conversation) -> None:
         if event.user == self.me:
             return
+        if self.tells_view and where.name == self.current:
+            where.read.await_view(event.seq - 1)
         if self.is_visible(where.name):
-            if self.tells_view:
-                where.read.await_view(event.seq - 1)
             where.read.seen = max(where.read.seen, event.seq)
             return
         calls = self.addresses_me(event)

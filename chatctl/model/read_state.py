@@ -28,8 +28,9 @@ class ReadState:
 
     ``calls``: those that address this user. ``first``: where the unread ones begin, kept until the person
     leaves the conversation; 0 for nowhere. ``marker``: the read marker as the server knows it, 0 for none.
-    ``seen``: the newest message that was shown here. ``gap``: those up to it that were not. ``is_counted``:
-    the server has counted in this run. ``stale``: it has to count again.
+    ``seen``: the newest message that was shown here. ``gap``: those up to it that were not. ``viewed``:
+    the seq up to which all were in view. ``is_counted``: the server has counted in this run. ``stale``: it has
+    to count again.
     """
 
     counted: int = 0
@@ -40,6 +41,7 @@ class ReadState:
     marker: int = 0
     seen: int = 0
     gap: Gap | None = None
+    viewed: int = 0
     is_counted: bool = False
     stale: bool = False
 
@@ -66,7 +68,7 @@ class ReadState:
         None: nothing that is unread now.
         """
         if after is None:
-            after = max(self.read_upto, self.marker) or max(0, self.first - 1)
+            after = max(self.read_upto, self.marker, self.viewed) or max(0, self.first - 1)
         if self.gap is not None:
             after = min(self.gap.after, after)
         self.gap = Gap(after, INTEGER_LIMIT)
@@ -85,6 +87,8 @@ class ReadState:
         if upto >= end - 1:
             end = min(end, after + 1)
         before, self.gap = self.gap, Gap(begin, end) if begin + 1 < end else None
+        newest = max(self.seen, self.counted_upto, *self.arrived[-1:])
+        self.viewed = begin if self.gap else min(upto, newest)
         return self.gap != before
 
     def pass_gap(self, seq: int) -> None:
@@ -154,7 +158,7 @@ class ReadState:
 
     def leave(self) -> None:
         """Forget what is unread: nobody can read it here before the server counts again."""
-        self.counted = self.counted_upto = self.first = 0
+        self.counted = self.counted_upto = self.first = self.viewed = 0
         self.gap = None
         self.arrived.clear()
         self.calls.clear()

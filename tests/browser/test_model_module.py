@@ -220,8 +220,10 @@ def test_markers_are_sent_when_a_room_is_left_and_not_twice(show: Any) -> None:
         await m.markers.count();
         const unread = m.conversation("#lobby").unread;
         await m.enter("#lobby");
+        m.view(5, 6, Infinity);
         await m.markers.send();
         take(message(11));
+        m.view(5, 6, Infinity);
         await m.markers.send();
         await m.enter("@bob");
         await m.markers.send(true);
@@ -230,6 +232,32 @@ def test_markers_are_sent_when_a_room_is_left_and_not_twice(show: Any) -> None:
         return [unread, client.asked.filter((kind) => kind === "read").length];
     """)
     assert found == [2, 2]
+
+
+def test_a_message_is_read_once_it_was_in_view(show: Any) -> None:
+    found = show("""
+        const rooms = [{ room: "#lobby", seq: 5, unread: 9 }];
+        replies.set("unread", () => ({ rooms, cursor: 14, more: false }));
+        await m.markers.count();
+        await m.enter("#lobby");
+        const { read } = m.here;
+        const upto = [read.readUpto];
+        const view = (...span) => { m.view(...span); upto.push(read.readUpto); };
+        view(11, 12, Infinity);
+        view(4, 5, 8);
+        take(message(15));
+        view(11, 12, Infinity);
+        m.look(false);
+        view(8, 9, 12);
+        m.look(true, true);
+        view(8, 9, 11);
+        take(message(16));
+        view(11, 12, 16);
+        m.look(true, false);
+        view(15, 16, Infinity);
+        return upto;
+    """)
+    assert found == [5, 5, 8, 8, 8, 15, 15, 16]
 
 
 @pytest.mark.parametrize(

@@ -292,3 +292,15 @@ def test_later_gaps_begin_where_an_earlier_one_does(viewed: ChatModel) -> None:
     assert viewed.here.read.gap == (10, INTEGER_LIMIT)
     viewed.view(above=10, first=11, last=END)
     assert viewed.here.read.read_upto == 13
+
+
+def test_what_was_scrolled_past_on_the_way_to_the_end_is_read(viewed: ChatModel) -> None:
+    viewed.look(True, reading=True)
+    for seq in range(11, 31):
+        viewed.take(message(seq))
+    viewed.view(above=9, first=10, last=20)
+    viewed.view(above=20, first=21, last=28)
+    assert (viewed.unread, viewed.here.read.read_upto) == (20, 0), "nothing newer than what is counted"
+    viewed.look(True, reading=False)
+    viewed.view(above=24, first=25, last=END)
+    assert (viewed.unread, viewed.here.read.read_upto) == (0, 30)

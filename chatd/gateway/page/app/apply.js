@@ -194,6 +194,7 @@ export function addEvent(state, where, event) {
 /** @param {ChatState} state @param {any} event @param {Conversation} where */
 function arrived(state, event, where) {
   if (event.user === state.me) return;
+  if (where.name === state.current) where.read.awaitView(event.seq - 1);
   if (state.isVisible(where.name)) {
     where.read.seen = Math.max(where.read.seen, event.seq);
     return;

@@ -20,9 +20,18 @@ export class ReadState {
   marker = 0;
   /** The newest message that was shown here. */
   seen = 0;
+  /** Messages between these two seqs were not in view; null for none. @type {[number, number] | null} */
+  gap = null;
+  /** All messages up to this seq were in view. */
+  viewed = 0;
   #isCounted = false;
   /** The server has to count again. */
   stale = false;
+
+  /** The seq up to which everything was in view. */
+  get readUpto() {
+    return this.gap ? Math.min(this.seen, this.gap[0]) : this.seen;
+  }
 
   get unread() {
     return this.counted + this.arrived.length;
@@ -48,9 +57,35 @@ export class ReadState {
     return true;
   }
 
-  /** Note that everything was shown; false if nothing was unread. */
+  /**
+   * Count nothing after a seq as read until `view` says that it is on the screen.
+   * @param {number} [after] without it: nothing that is unread now
+   */
+  awaitView(after) {
+    const begin = after ?? (Math.max(this.readUpto, this.marker, this.viewed) || Math.max(0, this.first - 1));
+    this.gap = [this.gap ? Math.min(this.gap[0], begin) : begin, Infinity];
+  }
+
+  /**
+   * Note that every message with a seq over `after` and up to `upto` is on the screen. The gap shrinks from its
+   * two ends: one marker has to tell what was read.
+   * @param {number} after
+   * @param {number} upto Infinity while the end is in view
+   */
+  view(after, upto) {
+    if (!this.gap) return;
+    let [begin, end] = this.gap;
+    if (after <= begin) begin = Math.max(begin, upto);
+    if (upto >= end - 1) end = Math.min(end, after + 1);
+    this.gap = begin + 1 < end ? [begin, end] : null;
+    const newest = Math.max(this.seen, this.countedUpto, this.arrived.at(-1) ?? 0);
+    this.viewed = this.gap ? begin : Math.min(upto, newest);
+  }
+
+  /** Stop counting anything as unread; false if nothing was. `view` says what was read. */
   readAll() {
     if (!this.unread) return false;
+    this.awaitView();
     this.seen = Math.max(this.seen, this.counted ? this.countedUpto : 0, this.arrived.at(-1) ?? 0);
     this.#drop(this.seen);
     return true;
@@ -63,6 +98,7 @@ export class ReadState {
    */
   moveMarker(upto, onScreen) {
     this.marker = Math.max(this.marker, upto);
+    if (this.gap && upto > this.gap[0]) this.gap = upto + 1 < this.gap[1] ? [upto, this.gap[1]] : null;
     const before = this.unread;
     this.#drop(upto);
     if (!onScreen && this.first && this.first <= upto) this.first = this.unread ? upto + 1 : 0;
@@ -84,19 +120,20 @@ export class ReadState {
     // Moved since the server counted, or about to be moved.
     if (marker < this.marker || (this.seen > marker && !isFirst)) return;
     if (unread) this.first = marker + 1;
-    if (onScreen) {
-      this.seen = Math.max(this.seen, unread ? cursor : 0);
-      return;
-    }
     this.arrived = this.arrived.filter((seq) => seq > cursor);
     this.counted = unread;
     this.countedUpto = cursor;
     if (!this.unread) this.calls = [];
+    if (!onScreen || !this.unread) return;
+    // What has arrived since the start may have been in view, but not what the server has counted.
+    if (isFirst) this.awaitView(marker);
+    this.readAll();
   }
 
   /** Forget what is unread: nobody can read it here before the server counts again. */
   leave() {
-    this.counted = this.countedUpto = this.first = 0;
+    this.counted = this.countedUpto = this.first = this.viewed = 0;
+    this.gap = null;
     this.arrived = [];
     this.calls = [];
   }
@@ -114,7 +151,7 @@ export class ReadState {
   /** Return the marker to send to the server; 0 for none. */
   wantedMarker() {
     // A room without a marker: the next start would not know that this is unread.
-    const seq = !this.marker && !this.seen && this.first ? this.first - 1 : this.seen;
+    const seq = !this.marker && !this.readUpto && this.first ? this.first - 1 : this.readUpto;
     return seq > this.marker ? seq : 0;
   }
 

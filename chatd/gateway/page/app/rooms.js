@@ -117,9 +117,21 @@ export class RoomModel extends HistoryModel {
     if (this.current && this.isVisible(this.current)) this.markRead();
   }
 
-  /** Hide the line above the first unread message of the current conversation. */
+  /**
+   * Note which messages of the current conversation are on the screen: from seq `first` to `last`.
+   * @param {number} above the message before `first`, 0 if that is the oldest row here
+   * @param {number} first 0 for no message
+   * @param {number} last Infinity while the end is in view
+   */
+  view(above, first, last) {
+    const { here } = this;
+    if (!here?.loaded || !this.looking || (here.hasOlder && !first)) return;
+    here.read.view(above || (here.hasOlder ? first - 1 : 0), last);
+  }
+
+  /** Count everything in the current conversation as read, and hide the line above the first unread message. */
   hideFirstUnread() {
-    if (this.here) this.here.read.first = 0;
+    if (this.here) Object.assign(this.here.read, { first: 0, gap: null });
     this.touch("rows");
   }
 
@@ -148,7 +160,7 @@ export class RoomModel extends HistoryModel {
     this.touch("rooms", "rows", "members", "state");
   }
 
-  /** Count what is on the screen as read. */
+  /** Count nothing here as unread any more. */
   markRead() {
     if (this.here?.read.readAll()) this.touch("rooms");
   }

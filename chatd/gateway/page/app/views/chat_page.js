@@ -228,6 +228,7 @@ export class ChatPage {
     const away = !this.timeline.list.stuck;
     const looking = document.visibilityState === "visible" && document.hasFocus();
     if (looking !== this.model.looking || away !== this.model.reading) this.model.look(looking, away);
+    this.timeline.tellView();
   }
 
   /** @param {string} which "side", "members" or "" */

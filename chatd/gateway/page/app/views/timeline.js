@@ -51,6 +51,15 @@ export class Timeline {
     if (isNew && this.line && this.list.places.has("new")) this.list.show("new", "start");
   }
 
+  /** Tell the model which messages are on the screen. */
+  tellView() {
+    if (!this.model.here?.read.gap || this.room !== this.model.current || this.element.hidden) return;
+    const rows = this.list.inView().map(seqOf).filter(Boolean);
+    const place = this.list.rows.findIndex((row) => seqOf(row) === rows[0]);
+    const above = this.list.rows.slice(0, Math.max(0, place)).map(seqOf).findLast(Boolean);
+    this.model.view(above ?? 0, rows[0] ?? 0, this.list.stuck ? Infinity : (rows.at(-1) ?? 0));
+  }
+
   /** @param {number} seq @returns {boolean} false when the message is not here */
   reveal(seq) {
     const known = this.list.show(`m${seq}`);
@@ -133,6 +142,11 @@ export class Timeline {
     const [outer, inner] = [this.element.getBoundingClientRect(), element.getBoundingClientRect()];
     return inner.bottom > outer.top && inner.bottom <= outer.bottom + 1;
   }
+}
+
+/** The seq of the message in a row of the list; 0 for other rows. @param {ListRow} row @returns {number} */
+function seqOf({ value }) {
+  return value.row?.msgId ? value.row.seq : 0;
 }
 
 /** @param {number} at */
