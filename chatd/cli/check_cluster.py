@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from chatd.cli.cluster_status import SKEW_SECONDS
+from chatd.cluster.follow_stream import RESEED
 from chatd.config.home import Home
 from chatd.config.schema import Settings
 from chatd.console.findings import Finding
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chatd.nats.cluster_view import ClusterView
 
 STATUS = "run: chatd cluster status"
+VERSIONS = "update all: see docs/cluster.md"
 PAGE = "see docs/cluster.md, When something fails"
 
 
@@ -29,10 +30,14 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
         view = view_cluster(home.path, len(cluster.members))
     except OSError:
         return
-    if not view.stream.quorum:
+    if view.stream.gone:
+        yield Finding("fail", "cluster", "the stream is gone: nothing can be written", "E621", RESEED)
+    elif not view.stream.quorum:
         yield Finding("fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE)
     if len(set(view.chains.values())) > 1:
         yield Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
+    if len({node.version for node in view.nodes.values()}) > 1:
+        yield Finding("warn", "cluster", "the nodes run different versions of chatd", "E618", VERSIONS)
     for name in cluster.members:
         yield from _node_findings(name, view)
     if view.stream.quorum and len(view.nodes) == len(cluster.members):
@@ -43,10 +48,10 @@ def _node_findings(name: str, view: ClusterView) -> Iterator[Finding]:
     if (node := view.nodes.get(name)) is None:
         yield Finding("warn", "cluster", f"node {name} does not answer", "E607", PAGE)
         return
-    if abs(skew := node.clock - time.time()) > SKEW_SECONDS:
+    if abs(skew := view.skews.get(name, 0.0)) > SKEW_SECONDS:
         text = f"the clock of node {name} differs by {skew:.1f} s"
         yield Finding("warn", "cluster", text, "E612", "let all nodes use NTP")
-    elif not view.stream.replicas.get(name):
+    elif not (view.stream.gone or view.stream.replicas.get(name)):
         yield Finding("warn", "cluster", f"the NATS server of node {name} is behind", "E506", STATUS)
     if node.differs:
         text = f"settings of {name} differ: {', '.join(node.differs)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from chatd.cli.options import json_option
+from chatd.cluster.follow_stream import RESEED
 from chatd.cluster.joining_note import JOINING_FILE
 from chatd.cluster.stream_place import StreamPlace
 from chatd.config.cluster_section import ClusterSection
@@ -76,6 +77,7 @@ def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
     return {
         "quorum": view.stream.quorum,
         "stream_last": view.stream.last,
+        "stream_gone": view.stream.gone,
         "chain_equal": len(set(view.chains.values())) <= 1,
         "sync_always": True,  # chatd writes the settings of its NATS servers
         "members": [_member(name, address, view) for name, address in cluster.members.items()],
@@ -89,6 +91,7 @@ def _member(name: str, address: str, view: ClusterView) -> dict[str, Any]:
         "address": address,
         "answers": found is not None,
         "stream_current": view.stream.replicas.get(name, False),
+        "stream_gone": view.stream.gone,
     }
     if found is None:
         return member
@@ -115,12 +118,22 @@ def _show(fields: dict[str, Any]) -> None:
     width = max(len(member["node"]) for member in members)
     for member in members:
         output.line(f"{member['node']:<{width}}  {_words(member)}")
-    output.line("a majority takes writes" if fields["quorum"] else "no majority: nothing can be written")
+    output.line(_stream_words(fields))
+    versions = {member["node"]: member["version"] for member in members if member["answers"]}
+    if len(set(versions.values())) > 1:
+        told = ", ".join(f"{node} {version}" for node, version in versions.items())
+        output.line(f"versions of chatd differ: {told}")
     for member in members:
         if differ := member.get("settings_differ"):
             output.line(f"settings of {member['node']} differ: {', '.join(differ)}")
     if not fields["chain_equal"]:
         output.line("the logs differ: see docs/cluster.md")
+
+
+def _stream_words(fields: dict[str, Any]) -> str:
+    if fields["stream_gone"]:
+        return f"the stream is gone (E621): nothing can be written; on all nodes {RESEED}"
+    return "a majority takes writes" if fields["quorum"] else "no majority: nothing can be written"
 
 
 def _words(member: dict[str, Any]) -> str:
@@ -131,7 +144,7 @@ def _words(member: dict[str, Any]) -> str:
     words = ["leads" if member["leads"] else "follows", f"event {member['head']}"]
     if member["behind"]:
         words.append(f"{member['behind']} behind")
-    if not member["stream_current"]:
+    if not (member["stream_current"] or member["stream_gone"]):
         words.append("its NATS server is behind")
     if abs(member["skew"]) > SKEW_SECONDS:
         words.append(f"its clock differs by {member['skew']:g} s")

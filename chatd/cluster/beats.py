@@ -13,29 +13,31 @@ KIND: Final = "beat"
 BEAT_SECONDS: Final = 0.2
 # Of `lead_seconds`: two nodes that suspect at once would refuse each other's claims.
 JITTER: Final = 0.5
-VERSION: Final = 1
 # After a claim that failed: the servers of the stream may have no leader either, for some seconds.
 AGAIN_SECONDS: Final = 0.3
 
 
 class Beat(NamedTuple):
-    """A sign of life from the leader: its epoch, the end of its log, its place in the stream, its clock."""
+    """A sign of life from the leader: its epoch, the end of its log, its place in the stream, its clock.
+
+    ``format``: the newest format of the stream that it reads.
+    """
 
     epoch: int
     end: Point
     seq: int
-    version: int
+    format: int
     clock: int
 
     def header(self) -> list[Any]:
         """Return the header of its message."""
-        return [self.epoch, self.end.seq, self.end.chain_hash.hex(), self.seq, self.version, self.clock]
+        return [self.epoch, self.end.seq, self.end.chain_hash.hex(), self.seq, self.format, self.clock]
 
 
 def read_beat(header: list[Any]) -> Beat:
     """Read the header of a beat. Raises ValueError, TypeError: its sender is another version of chatd."""
-    epoch, head, chain, seq, version, clock = header[:6]
-    return Beat(int(epoch), Point(int(head), bytes.fromhex(chain)), int(seq), int(version), int(clock))
+    epoch, head, chain, seq, newest, clock = header[:6]
+    return Beat(int(epoch), Point(int(head), bytes.fromhex(chain)), int(seq), int(newest), int(clock))
 
 
 class Suspicion:

@@ -9,6 +9,7 @@ from chatd.cluster.log_link import LogLink, StreamGoneError
 from chatd.cluster.stream_backend import append_message, point_after
 from chatd.cluster.stream_message import (
     MessageKind,
+    NewerFormatError,
     StreamBatch,
     StreamHeader,
     StreamSettings,
@@ -102,7 +103,7 @@ def claim_after(place: StreamPlace, log: EventLog, node: str, keys: TailKeys) ->
 def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
     """Judge every message after the log's place, append what counts to the log; return the new place.
 
-    Raises E504, E621, OSError, StreamGoneError.
+    Raises E504, E618, E621, OSError, StreamGoneError.
     """
     place, bounds = stored_place(log), link.bounds()
     place = place._replace(seq=max(0, place.seq))  # a copy of a log that has yet to begin the stream
@@ -170,7 +171,7 @@ def _is_empty(link: LogLink) -> bool:
 def take_messages(log: EventLog, keys: TailKeys, place: StreamPlace, waiting: deque[bytes]) -> TakenMessages:
     """Judge messages, and put what counts into the log in one transaction: up to `TAKEN_EVENTS`, or settings.
 
-    Removes them from ``waiting``. Raises E504, E621.
+    Removes them from ``waiting``. Raises E504, E618 if the next one is of a newer format, E621.
     """
     begin, end = place, end_of(log)
     entries: list[Entry] = []
@@ -179,7 +180,7 @@ def take_messages(log: EventLog, keys: TailKeys, place: StreamPlace, waiting: de
     while waiting and len(entries) < TAKEN_EVENTS:
         try:
             header, body = _judge(keys, place, end, waiting[0])
-        except NoKeyError:
+        except (NoKeyError, NewerFormatError):
             if place == begin:
                 raise
             break

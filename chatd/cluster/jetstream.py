@@ -25,7 +25,7 @@ MESSAGE_BYTES_LIMIT: Final = 1024 * 1024
 RETRY_SECONDS: Final = 0.05
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE: Final = 10071
-_NO_STREAM: Final = 10059
+NO_STREAM: Final = 10059
 _NO_MESSAGE: Final = 10037
 
 
@@ -103,7 +103,7 @@ class JetStreamLink:
         error = answer.get("error")
         if error is None or error.get("err_code") == _NO_MESSAGE:
             return answer
-        if error.get("err_code") == _NO_STREAM:
+        if error.get("err_code") == NO_STREAM:
             raise StreamGoneError
         raise OSError(f"NATS refuses: {error.get('description')}")
 

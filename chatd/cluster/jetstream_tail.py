@@ -67,7 +67,8 @@ class JetStreamTail:
     async def _serve(self) -> None:
         while not self._closing and not self._trimmed:
             try:
-                await self._consume(await self._nats.connected())
+                if self._waiting <= WAITING_BYTES // 2:
+                    await self._consume(await self._nats.connected())
             except (nats.errors.Error, OSError, TimeoutError, ValueError, LookupError):
                 pass
             await asyncio.sleep(RETRY_SECONDS)

@@ -1,8 +1,8 @@
 """Messages between the hubs of a cluster.
 
     kind      header                                         payload
-    beat      epoch, head, chain, stream seq, version, clock -
-    applied   seq                                            -
+    beat      epoch, head, chain, stream seq, format, clock  -
+    applied   seq, newest format that the node reads         -
     leave     epoch, successor or ""                         -
     lead      epoch                                          -
     key       see `chatd.hub.peers`

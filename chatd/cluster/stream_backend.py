@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from chatd.cluster.key_exchange import KeyExchange
 from chatd.cluster.log_link import LogLink, Outcome, StreamGoneError
-from chatd.cluster.stream_message import MessageKind, StreamHeader, pack_batch
+from chatd.cluster.stream_message import NEWEST_FORMAT, MessageKind, StreamHeader, pack_batch
 from chatd.cluster.stream_place import StreamPlace, after, note_settings, place_values
 from chatd.cluster.tail_keys import EVENTS_PER_KEY, SECONDS_PER_KEY, TailKeys
 from chatd.crashpoints import crash_point
@@ -36,6 +36,7 @@ class StreamBackend:
     ``stall_seconds``: for how long an undecided append is tried before the hub ends. ``exchange`` shares new
     keys with the other nodes; ``applied`` returns those that live, with what they have read of the stream.
     ``await_copies`` waits until enough of them have it up to a message; it raises E506 after so many seconds.
+    ``written_format`` returns the format that all nodes read.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class StreamBackend:
         exchange: KeyExchange | None = None,
         applied: Callable[[], Mapping[str, int]] = dict,
         await_copies: Callable[[int, float], None] = lambda _seq, _seconds: None,
+        written_format: Callable[[], int] = lambda: NEWEST_FORMAT,
     ) -> None:
         self.place = place
         self._log = log
@@ -59,6 +61,7 @@ class StreamBackend:
         self._exchange = exchange or KeyExchange(keys, link, clock=clock)
         self._applied = applied
         self._await_copies = await_copies
+        self._written_format = written_format
         self._parts: list[_Part] = []
         self._key_events = 0
         self._key_since = clock()
@@ -109,6 +112,7 @@ class StreamBackend:
             end,
             place.settings + 1,
             self._keys.current,
+            self._written_format(),
         )
         append_message(self._link, place, self._keys.seal(header, body), self._stall_seconds)
         crash_point("cluster.settings.stored")
@@ -144,6 +148,7 @@ class StreamBackend:
                 point,
                 len(part),
                 self._keys.current,
+                self._written_format(),
             )
             message = self._keys.seal(header, pack_batch(part, part_salts, orders))
             place = after(place, header)

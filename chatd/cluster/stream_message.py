@@ -1,6 +1,6 @@
 """The messages of the stream: a header in the clear, and a body under AES-256-GCM.
 
-    magic, version, kind, generation, epoch, node, first seq, count, previous chain hash, key number
+    magic, format, kind, generation, epoch, node, first seq, count, previous chain hash, key number
 
 The header is the body's associated data, so that nobody without the key can write a message that counts. A
 body is sealed with one of the tail keys, which no stream holds (`chatd.cluster.tail_keys`).
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,8 +24,11 @@ from chatd.store.chain import SALT_BYTES
 from chatd.store.entry import Entry, Point
 
 _MAGIC = b"CHST"
-_VERSION = 1
-# magic, version, kind, generation, epoch, node, first seq, count, previous chain hash, key number
+# The format of what is in the stream: of messages, their kinds, and the kinds of events in them. A leader
+# writes the newest that all nodes have said they read, and the oldest while it does not know (ADR 55).
+OLDEST_FORMAT: Final = 1
+NEWEST_FORMAT: Final = 1
+# magic, format, kind, generation, epoch, node, first seq, count, previous chain hash, key number
 _HEAD = Struct(">4sBBIQ32sQI32sQ")
 _NONCE_BYTES = 12
 KEY_BYTES = 32
@@ -64,6 +67,7 @@ class StreamHeader(NamedTuple):
     previous: Point
     entries: int
     key_id: int
+    format: int = OLDEST_FORMAT
 
 
 class StreamBatch(NamedTuple):
@@ -85,6 +89,14 @@ class StreamSettings(NamedTuple):
     by: dict[str, Any]
 
 
+class NewerFormatError(ChatdError):
+    """A message of a newer chatd. It is not void: the nodes that read it go on with it."""
+
+    def __init__(self, found: int) -> None:
+        reason = f"the cluster's stream has format {found}, this chatd reads up to {NEWEST_FORMAT}"
+        super().__init__("E618", reason, "install the version of chatd that the other nodes have")
+
+
 class UnreadableError(Exception):
     """A message that is no message of a chatd, or was changed, or whose key is gone."""
 
@@ -97,14 +109,19 @@ def seal_message(header: StreamHeader, body: bytes, key: bytes) -> bytes:
 
 
 def read_header(data: bytes) -> StreamHeader:
-    """Read the header of a message, which may be forged: see `open_message`. Raises UnreadableError."""
+    """Read the header of a message, which may be forged: see `open_message`.
+
+    Raises UnreadableError, and NewerFormatError for a format above `NEWEST_FORMAT`.
+    """
     try:
-        magic, version, kind, generation, epoch, node, first, count, chain, key_id = _HEAD.unpack_from(data)
-        if magic != _MAGIC or version != _VERSION or first < 1:
-            raise UnreadableError("not a message of this version")
+        magic, written, kind, generation, epoch, node, first, count, chain, key_id = _HEAD.unpack_from(data)
+        if magic != _MAGIC or written < OLDEST_FORMAT or first < 1:
+            raise UnreadableError("not a message of chatd")
+        if written > NEWEST_FORMAT:
+            raise NewerFormatError(written)
         name = node.rstrip(b"\0").decode("ascii")
         point = Point(first - 1, chain)
-        return StreamHeader(MessageKind(kind), generation, epoch, name, point, count, key_id)
+        return StreamHeader(MessageKind(kind), generation, epoch, name, point, count, key_id, written)
     except (StructError, ValueError) as error:
         raise UnreadableError(str(error)) from None
 
@@ -199,7 +216,7 @@ def _text(column: bytes | None) -> str | None:
 def _pack_header(header: StreamHeader) -> bytes:
     return _HEAD.pack(
         _MAGIC,
-        _VERSION,
+        header.format,
         header.kind,
         header.generation,
         header.epoch,

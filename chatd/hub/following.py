@@ -24,6 +24,8 @@ from chatd.cluster.log_link import LogLink, StreamGoneError
 from chatd.cluster.peer_link import PeerLink, PeerMessage
 from chatd.cluster.pumped_peers import PumpedPeers, Readable
 from chatd.cluster.stream_backend import StreamBackend
+from chatd.cluster.stream_formats import StreamFormats
+from chatd.cluster.stream_message import NEWEST_FORMAT, OLDEST_FORMAT
 from chatd.cluster.stream_place import StreamPlace
 from chatd.cluster.tail_keys import TailKeys
 from chatd.config.cluster_section import ClusterSection
@@ -47,6 +49,8 @@ LEAD_KIND = "lead"
 class FollowingHub(SharingHub, Protocol):
     """The part of the hub that a stream drives."""
 
+    @property
+    def writable(self) -> bool: ...
     def apply(self, entries: Sequence[Entry], redact: Mapping[int, int]) -> None: ...
     def take_lead(self) -> None: ...
 
@@ -67,7 +71,8 @@ class ClusterSeat:
     ) -> None:
         self.peers = PumpedPeers(peers)
         self.settings = settings
-        self.leadership = Leadership(leads=False, leader=place.leader)
+        self._formats = StreamFormats(cluster.others)
+        self.leadership = Leadership(leads=False, leader=place.leader, written=self._formats.lowest)
         self._node = cluster.node
         self._seconds = cluster.stall_seconds
         self._isolated_seconds = cluster.isolated_seconds
@@ -88,13 +93,14 @@ class ClusterSeat:
             exchange=self._exchange,
             applied=self._copies.awaited,
             await_copies=self._copies.wait,
+            written_format=lambda: self.leadership.format,
         )
         self._kinds: dict[str, Callable[[PeerMessage], None]] = {
             beats.KIND: self._take_beat,
             APPLIED_KIND: self._take_applied,
             LEAVE_KIND: self._take_leave,
             LEAD_KIND: self._take_lead,
-            KEY_KIND: self._exchange.take,
+            KEY_KIND: self._take_key,
         }
         # The node to which this one hands the lead over.
         self.successor = ""
@@ -102,6 +108,8 @@ class ClusterSeat:
         self._tail = link.tail(place.seq)
         # Messages of the stream that are not judged yet.
         self._unread: deque[bytes] = deque()
+        # Whether the tail waits because the disk is full.
+        self._paused = False
         self._heard = clock()
         # The epoch that was claimed last, and the one whose leader was last noted to be silent.
         self._claimed = 0
@@ -140,6 +148,10 @@ class ClusterSeat:
         self._desk.advance()
 
     def _follow(self) -> None:
+        self._pause(paused=not self._hub.writable)
+        if self._paused:
+            self._desk.isolate(True, full=True, cut=self._cuts_isolated)
+            return
         self._take_stream()
         if self.leadership.leads:
             return
@@ -148,6 +160,17 @@ class ClusterSeat:
             self._claim()
         isolated = self._clock() - self._heard >= self._isolated_seconds
         self._desk.isolate(isolated, cut=self._cuts_isolated)
+
+    def _pause(self, *, paused: bool) -> None:
+        """Take nothing of the stream while the disk is full; nor may this node claim the lead then."""
+        if paused == self._paused:
+            return
+        self._paused = paused
+        if paused:
+            self._selector.unregister(self._tail)
+            return
+        self._selector.register(self._tail, selectors.EVENT_READ, self._take_stream)
+        self._suspicion.hear()
 
     def close(self) -> None:
         """Close the connections. The others need not wait for a leader that says that it ends."""
@@ -192,7 +215,7 @@ class ClusterSeat:
             log_server.info("leader", node=place.leader, epoch=place.epoch, stream=place.seq)
             self._desk.follow(place.leader if place.leader != self._node else "", place.epoch)
         if place.leader != self._node:
-            self.peers.send(place.leader, APPLIED_KIND, [place.seq])
+            self.peers.send(place.leader, APPLIED_KIND, [place.seq, NEWEST_FORMAT])
         elif place.epoch == self._claimed and not self._unread:
             self._lead()
 
@@ -239,7 +262,7 @@ class ClusterSeat:
             return
         self._next_beat = now + BEAT_SECONDS
         place = self.backend.place
-        beat = Beat(place.epoch, end_of(self._log), place.seq, beats.VERSION, time.time_ns() // 1_000_000)
+        beat = Beat(place.epoch, end_of(self._log), place.seq, NEWEST_FORMAT, time.time_ns() // 1_000_000)
         self.peers.send(None, beats.KIND, beat.header())
 
     # --- the other hubs --------------------------------------------------------------------------
@@ -255,12 +278,26 @@ class ClusterSeat:
             self._kinds[message.kind](message)
         self._beat()
 
+    def _take_key(self, message: PeerMessage) -> None:
+        """Take part in replacing the key, unless it could not be written down; the leader asks again."""
+        if self._hub.writable:
+            self._exchange.take(message)
+
     def _take_applied(self, message: PeerMessage) -> None:
         match message.header:
-            case [int(seq), *_]:
+            case [int(seq), *more]:
                 self._copies.note(message.sender, seq)
+                self._note_format(message.sender, more[0] if more else OLDEST_FORMAT)
             case _:
                 pass
+
+    def _note_format(self, node: str, newest: object) -> None:
+        """Write what all nodes read from now on, once the last of them reads more or less."""
+        before = self.leadership.format
+        self._formats.note(node, newest)
+        self.leadership.format = self._formats.lowest
+        if self.leadership.format != before:
+            log_server.info("stream_format", format=self.leadership.format, node=node)
 
     def _take_leave(self, message: PeerMessage) -> None:
         epoch, successor = message.header[:2]
@@ -291,7 +328,7 @@ class ClusterSeat:
         self._suspicion.hear()
         self._heard = self._clock()
         self._compare(beat, message.sender)
-        self.peers.send(message.sender, APPLIED_KIND, [place.seq])
+        self.peers.send(message.sender, APPLIED_KIND, [place.seq, NEWEST_FORMAT])
 
     def _compare(self, beat: Beat, leader: str) -> None:
         """End if this log differs from the leader's. Raises E610."""

@@ -263,7 +263,7 @@ class Hub:
         """Return a context for ``who`` at the present time."""
         return Context(
             self.state, self.rules, who, self._clock(), self.sessions, self.asks.book, self.writable,
-            hook_key=self.hook_key, leads=self.leadership.leads,
+            hook_key=self.hook_key, leads=self.leadership.leads, format=self.leadership.format,
         )  # fmt: skip
 
     def record(self, context: Context) -> None:

@@ -12,11 +12,12 @@ from typing import Any, Final, NamedTuple
 import nats.errors
 from nats.aio.client import Client
 
-from chatd.cluster.jetstream import STREAM
+from chatd.cluster.jetstream import NO_STREAM, STREAM
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.nats_peers import PEER_SUBJECT
 from chatd.cluster.nats_thread import NatsThread, Result, ask, ask_all
 from chatd.cluster.peer_link import PeerMessage, pack_message
+from chatd.nats.answer_fields import read_answer
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
 from chatd.nats.told_members import MEMBERS_SUBJECT, Members
 
@@ -25,12 +26,16 @@ ANSWERS_SECONDS: Final = 2.0
 
 
 class StreamView(NamedTuple):
-    """``quorum``: the stream answers. ``replicas`` tells of each NATS server whether it has all messages."""
+    """``quorum``: the stream answers. ``replicas`` tells of each NATS server whether it has all messages.
+
+    ``gone``: the servers answer, and have no such stream.
+    """
 
     quorum: bool
     replicas: dict[str, bool]
     leader: str = ""
     last: int = 0
+    gone: bool = False
 
 
 class ClusterView(NamedTuple):
@@ -97,9 +102,9 @@ async def _ask_nodes(client: Client, at: int, members: int, skews: dict[str, flo
 
     def take(data: bytes) -> bool:
         try:
-            status = NodeStatus.read(data)
-        except (ValueError, TypeError, AttributeError):
-            return False  # of another version
+            status = read_answer(NodeStatus, data)
+        except (ValueError, TypeError):
+            return False  # not of a node
         found[status.node] = status
         skews[status.node] = round(status.clock - time.time(), 1)
         return len(found) >= members
@@ -115,7 +120,7 @@ async def _stream(client: Client) -> StreamView:
         return StreamView(False, {})
     answer: dict[str, Any] = json.loads(data)
     if "state" not in answer:
-        return StreamView(False, {})
+        return StreamView(False, {}, gone=(answer.get("error") or {}).get("err_code") == NO_STREAM)
     group = answer.get("cluster") or {}
     leader = str(group.get("leader") or "")
     replicas = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
@@ -17,6 +16,7 @@ from chatd.cluster.nats_thread import NatsThread, ask, ask_all
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
+from chatd.nats.answer_fields import read_answer
 from chatd.nats.node_desk import JOIN_SUBJECT, OPEN_SUBJECT, READ_SUBJECT, CopyAnswer, JoinAnswer
 from chatd.store.chain import point_at
 from chatd.store.database import DATABASE_NAME, connect_reader, head_seq, storage_errors
@@ -146,7 +146,7 @@ class LogFetch:
 
     def _open(self, giver: str) -> CopyAnswer:
         try:
-            return CopyAnswer(**json.loads(self._ask(OPEN_SUBJECT + giver)))
+            return read_answer(CopyAnswer, self._ask(OPEN_SUBJECT + giver))
         except (ValueError, TypeError):
             raise OSError(f"node {giver} runs another version of chatd") from None
 
@@ -160,7 +160,7 @@ class LogFetch:
         answers: list[JoinAnswer] = []
 
         def take(data: bytes) -> bool:
-            answers.append(JoinAnswer(**json.loads(data)))
+            answers.append(read_answer(JoinAnswer, data))
             return False  # each node may be the one that knows of another home
 
         question = {"node": self._node, **self._joining._asdict()}

@@ -64,7 +64,8 @@ class NatsServer:
     def announce(self) -> bool:
         """Tell the hub where it listens, once it does; return whether it does."""
         for path in _ports_files(self._folder):
-            with suppress(OSError, ValueError, LookupError, TypeError):
+            # ChatdError: a full disk, which may have space in a moment.
+            with suppress(OSError, ValueError, LookupError, TypeError, ChatdError):
                 host, _, port = (
                     str(json.loads(path.read_bytes())["nats"][0]).rpartition("/")[2].rpartition(":")
                 )

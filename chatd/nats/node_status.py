@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,12 +38,6 @@ class NodeStatus(NamedTuple):
     leader: str
     settings: int = 0
     differs: Sequence[str] = ()
-
-    @classmethod
-    def read(cls, data: bytes) -> NodeStatus:
-        """Read the answer of a node, which may be of a later version. Raises ValueError, TypeError."""
-        fields = json.loads(data)
-        return cls(**{name: value for name, value in fields.items() if name in cls._fields})
 
 
 def node_status(home: Path, node: str, at: int, drift: Drift) -> NodeStatus:

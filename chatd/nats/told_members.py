@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,6 +9,7 @@ from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
+from chatd.nats.answer_fields import read_answer
 from chatd.pki.node_authority import write_pins
 
 MEMBERS_SUBJECT: Final = "chatd.members."
@@ -34,7 +34,7 @@ class MembersAnswer(NamedTuple):
 def take_members(home: Path, data: bytes) -> MembersAnswer:
     """Write the members that another node tells into the settings and certificates of a home."""
     try:
-        told = Members(**json.loads(data))
+        told = read_answer(Members, data)
         store_members(home, told)
     except (ValueError, TypeError, AttributeError) as error:
         return MembersAnswer(f"it cannot be read: {error}")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from chatd.cli.cluster_status import _member, _words
+from chatd.cli.cluster_status import _member, _show, _words
 from chatd.config.shared_file import Drift
+from chatd.nats.answer_fields import read_answer
 from chatd.nats.cluster_view import ClusterView, StreamView
+from chatd.nats.node_desk import JoinAnswer
 from chatd.nats.node_status import NodeStatus, node_status
 from chatd.store.event_log import EventLog
 from tests.support.storelog import entry
@@ -55,3 +57,53 @@ def test_a_node_tells_the_chain_after_an_entry_that_it_has(tmp_path: Path) -> No
     found = node_status(tmp_path, "a", 2, drift)
     assert (found.has_log, found.head, found.chain) == (True, 2, chain)
     assert node_status(tmp_path, "a", 3, drift).chain == ""
+
+
+GONE = VIEW._replace(stream=StreamView(quorum=False, replicas={}, gone=True))
+
+
+def shown(view: ClusterView, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what the command prints about the nodes that a view shows."""
+    members = [_member(name, "10.0.0.4:5002", view) for name in view.nodes]
+    _show(
+        {
+            "members": members,
+            "quorum": view.stream.quorum,
+            "stream_gone": view.stream.gone,
+            "chain_equal": True,
+        }
+    )
+    return capsys.readouterr().out
+
+
+def test_a_stream_that_is_gone_is_told_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown(GONE, capsys)
+    assert "the stream is gone (E621)" in said
+    assert "chatd cluster reseed" in said
+    assert "behind" not in said.replace("2 behind", "")
+
+
+def test_versions_that_differ_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "versions" not in shown(VIEW, capsys)
+    newer = VIEW._replace(nodes=VIEW.nodes | {"b": status("b")._replace(version="0.2.0")})
+    assert "versions of chatd differ: a 0.1.0, b 0.2.0, c 0.1.0" in shown(newer, capsys)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"node": "b", "used": false, "has_log": true, "later": 1}',
+        b'{"node":"b","used":false,"has_log":true}',
+    ],
+    ids=["more", "same"],
+)
+def test_a_later_version_may_say_more(data: bytes) -> None:
+    assert read_answer(JoinAnswer, data) == JoinAnswer("b", False, True)
+
+
+@pytest.mark.parametrize(
+    "data", [b"[]", b"null", b"{", b'{"node": "b"}'], ids=["list", "null", "half", "less"]
+)
+def test_what_is_no_answer_is_refused(data: bytes) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        read_answer(JoinAnswer, data)

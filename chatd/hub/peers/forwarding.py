@@ -68,7 +68,7 @@ class Forwarding:
         self._peers = peers
         self._clock = clock
         self._channel: PeerChannel | None = None
-        self._isolated = False
+        self._isolated = self._full = False
         self._number = 0
         self._asks: dict[int, _Forwarded] = {}
         self._bytes = 0
@@ -95,7 +95,7 @@ class Forwarding:
         cannot be asked.
         """
         if self._isolated:
-            raise isolated_error()
+            raise isolated_error(full=self._full)
         operation, *arguments = header
         self._number += 1
         frame = pack([operation, self._number, *arguments], payload)
@@ -158,13 +158,14 @@ class Forwarding:
         """Whether there is a leader to ask."""
         return self._channel is not None and not self._isolated
 
-    def isolate(self, isolated: bool) -> None:
-        """Refuse what waits, and what is asked from now on, while no leader can be heard."""
-        self._isolated = isolated
+    def isolate(self, isolated: bool, *, full: bool = False) -> None:
+        """Refuse what waits, and what is asked from now on, while this hub cannot follow a leader."""
+        self._isolated, self._full = isolated, full
         if isolated:
             for number, ask in list(self._asks.items()):
-                error = ChatdError("E503", "outcome unknown: the leading machine is out of reach")
-                self._finish(number, error if ask.sent else isolated_error())
+                lost = "this machine's disk is full" if full else "the leading machine is out of reach"
+                error = ChatdError("E503", f"outcome unknown: {lost}")
+                self._finish(number, error if ask.sent else isolated_error(full=full))
 
     def take(self, message: PeerMessage) -> None:
         """Take a message of kind `ANSWER`. Raises ValueError."""
@@ -218,10 +219,11 @@ class Forwarding:
             self._orders.pop(ask.order, None)
 
 
-def isolated_error() -> ChatdError:
-    """Return the refusal of what needs the leader, while none can be heard."""
+def isolated_error(*, full: bool = False) -> ChatdError:
+    """Return the refusal of what needs the leader, while none is heard or this machine's disk is ``full``."""
+    why = "has a full disk" if full else "hears no leader of its cluster"
     return ChatdError(
         "E506",
-        "this machine cannot reach the others of its cluster: it can be read, not written to",
+        f"this machine {why}: it can be read, not written to",
         "wait, or connect to another of the server's addresses",
     )

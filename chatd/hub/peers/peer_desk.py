@@ -153,12 +153,15 @@ class PeerDesk:
             self._leader = None
         self.forwarding.lead(leader, epoch)
 
-    def isolate(self, isolated: bool, *, cut: bool = False) -> None:
-        """Note whether a leader can be heard; with ``cut`` there are no sessions while none can."""
-        self.forwarding.isolate(isolated)
+    def isolate(self, isolated: bool, *, full: bool = False, cut: bool = False) -> None:
+        """Note whether this hub can follow a leader: one is heard, and the disk is not ``full``.
+
+        With ``cut`` there are no sessions while it cannot.
+        """
+        self.forwarding.isolate(isolated, full=full)
         self._follower.turns_away = isolated and cut
         if self._follower.turns_away and len(self._hub.sessions):
-            self._hub.end_sessions(isolated_error())
+            self._hub.end_sessions(isolated_error(full=full))
 
     def _tell_asks(self) -> None:
         """Tell the others who asks to be let in: their admins may decide, too."""

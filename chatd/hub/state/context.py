@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from chatd.cluster.stream_message import NEWEST_FORMAT
 from chatd.errors import ChatdError
 from chatd.hub.state.ask_book import AskBook
 from chatd.hub.state.cuts import Cut, cut_of, duration_text, sanction_text, until_text
 from chatd.hub.state.entities import MEMBERS, READ_ONLY
-from chatd.hub.state.model import DAY_MS, EVERYONE, SERVER, Room, State, User, own_room
+from chatd.hub.state.model import DAY_MS, EVERYONE, KINDS, SERVER, Room, State, User, own_room
 from chatd.hub.state.rules import Rules
 from chatd.policy.filter_rules import FilterAction, Filtered, FoundWord
 from chatd.proto.advice import SEND_ANYWAY
@@ -102,6 +103,8 @@ class Context:
     writable: bool = True
     # False in a hub that follows another one.
     leads: bool = True
+    # The format of the cluster's stream that all nodes read.
+    format: int = NEWEST_FORMAT
     # Returns the key from which the secrets of signing hooks are derived; raises E606.
     hook_key: Callable[[], bytes] = bytes
     # Whether a request is carried out, whose events count against the asker's bytes of the day.
@@ -131,6 +134,8 @@ class Context:
         """Number an event, apply it to the state and collect it for the log. Raises E503, E504, E413."""
         if not self.leads:
             raise decided_elsewhere()
+        if KINDS[kind].since > self.format:
+            raise not_everywhere()
         if not self.writable:
             self._need_space()
         if self.metered:
@@ -352,6 +357,12 @@ def decided_elsewhere(leader: str = "") -> ChatdError:
     """Return the refusal of what only the leader of the cluster may decide."""
     where = f"the node {leader}" if leader else "another node"
     return ChatdError("E503", f"{where} leads the cluster, and this one could not ask it", "try again")
+
+
+def not_everywhere() -> ChatdError:
+    """Return the refusal of what some nodes of the cluster could not read."""
+    reason = "not all nodes of the cluster run a version of chatd that has this"
+    return ChatdError("E506", reason, "update the other nodes; for their versions run: chatd cluster status")
 
 
 def unknown_user(name: str) -> ChatdError:

@@ -101,13 +101,15 @@ class EventKind(NamedTuple):
     """One row of the table of logged events.
 
     ``visible``: whether the members of the event's room receive it; others (roles, bans, devices) are only
-    logged. ``own``: its user's sessions receive it, and nobody else.
+    logged. ``own``: its user's sessions receive it, and nobody else. ``since``: the format of a cluster's
+    stream that has this kind first (`chatd.cluster.stream_message`).
     """
 
     apply: Callable[[StateTables, JsonObject], None]
     visible: bool
     audit: AuditRule
     own: bool = False
+    since: int = 1
 
 
 KINDS: dict[str, EventKind] = {
