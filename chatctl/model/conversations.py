@@ -178,7 +178,10 @@ class Conversations:
     def switch(self, name: str) -> None:
         """Make a conversation current and mark it as read."""
         if self.current and self.current != name:
-            self.here.read.first = 0
+            if self.tells_view:
+                self.here.read.leave_view()
+            else:
+                self.here.read.first = 0
             self.here.trim()
         self.current = name
         self._mark_read()

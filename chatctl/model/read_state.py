@@ -28,9 +28,9 @@ class ReadState:
 
     ``calls``: those that address this user. ``first``: where the unread ones begin, kept until the person
     leaves the conversation; 0 for nowhere. ``marker``: the read marker as the server knows it, 0 for none.
-    ``seen``: the newest message that was shown here. ``gap``: those up to it that were not. ``viewed``:
-    the seq up to which all were in view. ``is_counted``: the server has counted in this run. ``stale``: it has
-    to count again.
+    ``seen``: the newest message that was shown here. ``gap``: those up to it that were not. ``viewed``: all
+    up to this seq were in view. ``is_counted``: the server has counted in this run. ``stale``: it has to
+    count again.
     """
 
     counted: int = 0
@@ -90,6 +90,13 @@ class ReadState:
         newest = max(self.seen, self.counted_upto, *self.arrived[-1:])
         self.viewed = begin if self.gap else min(upto, newest)
         return self.gap != before
+
+    def leave_view(self) -> None:
+        """Count again what was not in view: the person leaves the conversation."""
+        self.first = 0
+        if self.gap is not None:
+            self.first, self.seen = self.gap.after + 1, self.read_upto
+            self.gap, self.stale = None, True
 
     def pass_gap(self, seq: int) -> None:
         """Note that everything up to ``seq`` is read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -221,6 +222,10 @@ class Controller:
     def switch(self, name: str) -> None:
         """Make a conversation current."""
         self.model.switch(name)
+        # The marker of the conversation before goes first: the server counts what is after it.
+        self.send_markers(time.monotonic())
+        if self.model.stale and self.model.connection == "connected":
+            self.spawn(self._load_unread())
         self._load()
 
     def step(self, by: int, *, unread: bool = False) -> None:

@@ -51,6 +51,7 @@ class MessageView(ttk.Frame):
         self.text.bind("<FocusIn>", lambda _: self.state(["focus"]), add="+")
         self.text.bind("<FocusOut>", lambda _: self.state(["!focus"]), add="+")
         self.following = True  # whether the newest message stays visible
+        self._top = "1.0"  # the first character in view when the end was last gone to
         self.on_more: Callable[[int], None] = lambda seq: None  # open the message with this seq
         self.on_link: Callable[[str], None] = lambda address: None  # open an address
         self.on_scroll: Callable[[], None] = lambda: None  # other lines are in view
@@ -124,6 +125,7 @@ class MessageView(ttk.Frame):
         self.following = True
         self.text.see("end")
         self.text.yview_moveto(1.0)
+        self._top = self.text.index("@0,0")
 
     def seq_at(self, x: int, y: int) -> int:
         """Return the seq of the event at a place in the text; 0 for none."""
@@ -243,7 +245,12 @@ class MessageView(ttk.Frame):
 
     def _scrolled(self, first: float, last: float) -> None:
         self._bar.set(first, last)
-        self.following = float(last) >= 1.0
+        at_end = float(last) >= 1.0
+        if self.following and not at_end and self.text.compare("@0,0", ">=", self._top):
+            # Nobody scrolled up: Tk has measured lines that it had only estimated when it went to the end.
+            self.after_idle(self.to_end)
+        else:
+            self.following = at_end
         if self._hovered >= 0:  # the text has moved, not the pointer
             self._hovered = self.winfo_pointery() - self.text.winfo_rooty()
         self._draw_margin_later()

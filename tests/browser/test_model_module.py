@@ -260,6 +260,23 @@ def test_a_message_is_read_once_it_was_in_view(show: Any) -> None:
     assert found == [5, 5, 8, 8, 8, 15, 15, 16]
 
 
+def test_what_was_not_in_view_is_unread_again_once_the_room_is_left(show: Any) -> None:
+    found = show("""
+        let answer = { rooms: [{ room: "#lobby", seq: 5, unread: 9 }], cursor: 14, more: false };
+        replies.set("unread", () => answer);
+        await m.markers.count();
+        await m.enter("#lobby");
+        m.view(5, 6, 8);
+        answer = { rooms: [{ room: "#lobby", seq: 8, unread: 6 }], cursor: 14, more: false };
+        const inside = m.here.unread;
+        await m.enter("@bob");
+        await m.markers.send(true);
+        const outside = m.conversation("#lobby");
+        return [inside, outside.unread, outside.firstUnread];
+    """)
+    assert found == [0, 6, 9]
+
+
 @pytest.mark.parametrize(
     "name", ["__proto__", "constructor", "toString", "#__proto__", "@__proto__,alice", ""]
 )

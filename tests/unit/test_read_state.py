@@ -304,3 +304,17 @@ def test_what_was_scrolled_past_on_the_way_to_the_end_is_read(viewed: ChatModel)
     viewed.look(True, reading=False)
     viewed.view(above=24, first=25, last=END)
     assert (viewed.unread, viewed.here.read.read_upto) == (0, 30)
+
+
+def test_what_was_not_in_view_is_unread_again_once_the_room_is_left(viewed: ChatModel) -> None:
+    for seq in range(11, 31):
+        viewed.take(message(seq, OTHER))
+    viewed.switch(OTHER)
+    viewed.here.loaded, viewed.here.has_older = True, False
+    viewed.view(above=0, first=11, last=15)
+    viewed.switch(ROOM)
+    assert MarkerSender(viewed).due(0.0) == [Marker(OTHER, 15)]
+    assert viewed.stale
+    viewed.take(marker(15, OTHER))
+    viewed.set_unread([{"room": OTHER, "seq": 15, "unread": 15, "cursor": 30}])
+    assert (viewed.unread, viewed.conversation(OTHER).read.first) == (15, 16)

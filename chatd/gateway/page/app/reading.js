@@ -82,6 +82,15 @@ export class ReadState {
     this.viewed = this.gap ? begin : Math.min(upto, newest);
   }
 
+  /** Count again what was not in view: the person leaves the conversation. */
+  leaveView() {
+    this.first = this.gap ? this.gap[0] + 1 : 0;
+    if (!this.gap) return;
+    this.seen = this.readUpto;
+    this.gap = null;
+    this.stale = true;
+  }
+
   /** Stop counting anything as unread; false if nothing was. `view` says what was read. */
   readAll() {
     if (!this.unread) return false;

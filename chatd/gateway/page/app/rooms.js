@@ -151,7 +151,7 @@ export class RoomModel extends HistoryModel {
   /** @param {string} name */
   #switch(name) {
     if (this.current && this.current !== name && this.here) {
-      this.here.read.first = 0;
+      this.here.read.leaveView();
       this.here.trim();
       this.client.background(() => this.markers.send(true));
     }
