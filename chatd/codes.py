@@ -175,6 +175,11 @@ CODES: dict[str, Code] = {
         "end that program; fuser -v data/events.db lists them",
     ),
     "W118": Code("ca_key_away", "the CA's key is not on this server", "to issue: chatd ca import FILE"),
+    "W119": Code(
+        "mixed_versions",
+        "the nodes of the cluster have different versions of chatd",
+        "update the others, the one that leads last",
+    ),
     "W130": Code("not_utf8", "the terminal's locale is not UTF-8", "run: export LC_ALL=C.UTF-8"),
     "W131": Code(
         "no_tk",

@@ -10,6 +10,7 @@ from cryptography import x509
 
 from chatctl.connecting import App, connecting
 from chatd.codes import CODES
+from chatd.console.cluster_text import cluster_findings
 from chatd.console.findings import Finding, report
 from chatd.pki.authority import CA_WARNING_DAYS
 from chatd.pki.identity import Identity
@@ -53,6 +54,8 @@ def server_remarks(stats: JsonObject) -> Iterator[Finding]:
         yield _remark("fail", "process", f"{name} is {state}", "E609")
     if not down:
         yield Finding("ok", "process", f"all {len(stats['processes'])} processes run")
+    if (cluster := stats.get("cluster")) is not None:
+        yield from cluster_findings(cluster)
     if any(row.get("ca_key") is False for row in stats["processes"]):
         text = f"{CODES['W118'].summary}: nobody can join, and no certificate is renewed"
         yield _remark("warn", "keys", text, "W118")

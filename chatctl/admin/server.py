@@ -11,6 +11,7 @@ from chatctl.connecting import App, connecting
 from chatd.codes import CODES
 from chatd.console import format as fmt
 from chatd.console import output
+from chatd.console.cluster_text import cluster_findings, cluster_lines
 from chatd.console.numbers import number
 from chatd.proto.frames import JsonObject
 
@@ -61,6 +62,13 @@ def _print_stats(result: JsonObject) -> None:
         output.line("DISK FULL      the server only reads; free disk space (E504)")
     if any(row.get("ca_key") is False for row in result["processes"]):
         output.line("CA KEY AWAY    nobody can join and nothing is renewed (W118)")
+    cluster = result.get("cluster")
+    if cluster is not None:
+        for line in cluster_lines(cluster):
+            output.line(line)
+        for finding in cluster_findings(cluster):
+            if finding.level != "ok":
+                output.line(f"{finding.level.upper():<14} {finding.text} ({finding.code}). {finding.fix}")
     output.line(f"crypto errors  {result['crypto_errors']}")
     output.line(f"rooms, users   {result['rooms']}, {result['users']}")
     if box:

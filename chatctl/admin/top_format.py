@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from wcwidth import wcwidth
 
 from chatd.console import format as fmt
+from chatd.console.cluster_text import cluster_lines
 from chatd.proto.frames import JsonObject
 
 # Samples kept for the sparklines, and so their greatest width.
@@ -106,6 +107,7 @@ class StatsHistory:
             ),
             f"{_label('filtered')}{_count(messages, 'filtered')}, refused {_count(messages, 'refused')}",
             f"{_label('box')}{fmt.box(box)}",
+            *(cluster_lines(_part(stats, "cluster")) if stats.get("cluster") else ()),
         ]
 
     def _table(self, width: int, bars: str) -> list[str]:

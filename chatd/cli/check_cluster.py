@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chatd.cli.cluster_status import SKEW_SECONDS
-from chatd.cluster.follow_stream import RESEED
+from chatd.cluster.log_link import RESEED
 from chatd.config.home import Home
 from chatd.config.schema import Settings
+from chatd.console.cluster_text import PAGE, SKEW_SECONDS, versions_finding
 from chatd.console.findings import Finding
 
 if TYPE_CHECKING:
     from chatd.nats.cluster_view import ClusterView
 
 STATUS = "run: chatd cluster status"
-VERSIONS = "update all: see docs/cluster.md"
-PAGE = "see docs/cluster.md, When something fails"
+# A node that follows has within this what another one had.
+FOLLOWS_SECONDS = 3.0
 
 
 def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
@@ -36,12 +38,32 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE)
     if len(set(view.chains.values())) > 1:
         yield Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
-    if len({node.version for node in view.nodes.values()}) > 1:
-        yield Finding("warn", "cluster", "the nodes run different versions of chatd", "E618", VERSIONS)
     for name in cluster.members:
         yield from _node_findings(name, view)
+    yield from versions_finding({name: node.version for name, node in view.nodes.items()})
+    yield from _lags(home.path, view)
     if view.stream.quorum and len(view.nodes) == len(cluster.members):
         yield Finding("ok", "cluster", f"{len(view.nodes)} nodes answer, and a majority takes writes")
+
+
+def _lags(home: Path, view: ClusterView) -> Iterator[Finding]:
+    """Look again if a node lacks events: a lag that passes is none."""
+    newest = max((node.head for node in view.nodes.values()), default=0)
+    if all(node.head >= newest for node in view.nodes.values()):
+        return
+    from chatd.nats.cluster_view import view_cluster
+
+    time.sleep(FOLLOWS_SECONDS)
+    try:
+        later = view_cluster(home, len(view.nodes))
+    except OSError:
+        return
+    for name, node in later.nodes.items():
+        if node.head < newest:
+            text = f"node {name} is {newest - node.head} events behind, and stays so"
+            yield Finding(
+                "warn", "cluster", text, "E506", f"on it: chatd status, and see logs/errors.log; {PAGE}"
+            )
 
 
 def _node_findings(name: str, view: ClusterView) -> Iterator[Finding]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatd.cli.options import json_option
-from chatd.cluster.follow_stream import RESEED
 from chatd.cluster.joining_note import JOINING_FILE
+from chatd.cluster.log_link import RESEED
 from chatd.cluster.stream_place import StreamPlace
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.shared_file import Drift
 from chatd.console import output
+from chatd.console.cluster_text import SKEW_SECONDS
 from chatd.errors import ChatdError
 from chatd.nats.node_status import node_status
 
 if TYPE_CHECKING:
     from chatd.nats.cluster_view import ClusterView
-
-# Beats and certificates bear some; beyond that messages seem to come from the future.
-SKEW_SECONDS: Final = 2.0
 
 
 @click.command("status")

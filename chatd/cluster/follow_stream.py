@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
-from chatd.cluster.log_link import LogLink, StreamGoneError
+from chatd.cluster.log_link import RESEED, LogLink, StreamGoneError
 from chatd.cluster.stream_backend import append_message, point_after
 from chatd.cluster.stream_message import (
     MessageKind,
@@ -39,7 +39,6 @@ from chatd.store.event_log import EventLog
 
 log_server = get_log("server")
 
-RESEED: Final = "stop chatd, then run: chatd cluster reseed"
 # Events in one transaction of a node that is behind: each costs a write to the disk. And the messages that
 # are read for it.
 TAKEN_EVENTS: Final = 1000
@@ -64,11 +63,15 @@ class BehindError(ChatdError):
 
 
 class TakenMessages(NamedTuple):
-    """The place after some messages, and what they have put into the log: a batch or settings."""
+    """The place after some messages, and what they have put into the log: a batch or settings.
+
+    ``void``: how many of them do not count.
+    """
 
     place: StreamPlace
     batch: StreamBatch | None = None
     settings: StreamSettings | None = None
+    void: int = 0
 
 
 def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:
@@ -177,6 +180,7 @@ def take_messages(log: EventLog, keys: TailKeys, place: StreamPlace, waiting: de
     entries: list[Entry] = []
     salts: list[bytes] = []
     redact: dict[int, int] = {}
+    voids = 0
     while waiting and len(entries) < TAKEN_EVENTS:
         try:
             header, body = _judge(keys, place, end, waiting[0])
@@ -188,9 +192,10 @@ def take_messages(log: EventLog, keys: TailKeys, place: StreamPlace, waiting: de
             break  # they hold from their place on
         data = waiting.popleft()
         place = after(place, header) if header is not None else void(place)
+        voids += header is None
         if isinstance(body, StreamSettings):
             note_settings(log, place, _body(keys, data))
-            return TakenMessages(place, settings=body)
+            return TakenMessages(place, settings=body, void=voids)
         if body is not None:
             end = point_after(end, body.entries, body.salts)
             entries += body.entries
@@ -198,7 +203,7 @@ def take_messages(log: EventLog, keys: TailKeys, place: StreamPlace, waiting: de
             redact |= body.redact
     if not entries:
         note_place(log, place)
-        return TakenMessages(place)
+        return TakenMessages(place, void=voids)
     taken = StreamBatch(entries, b"".join(salts), redact)
     log.insert(entries, redact, taken.salts)
     if redact:
@@ -206,7 +211,7 @@ def take_messages(log: EventLog, keys: TailKeys, place: StreamPlace, waiting: de
     log.note_values(place_values(place))
     log.commit()
     log.finish()
-    return TakenMessages(place, taken)
+    return TakenMessages(place, taken, void=voids)
 
 
 def _judge(

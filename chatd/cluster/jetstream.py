@@ -7,26 +7,32 @@ message id ends an R3 stream for good in nats-server 2.14 and 2.15.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import nats.errors
+
 from chatd.cluster.jetstream_tail import JetStreamTail
-from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError
+from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError, StreamState
 from chatd.cluster.nats_address import NatsAddress
 from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread, ask
+from chatd.cluster.stream_state import NO_QUORUM, NO_STREAM, read_stream_state
 
 STREAM: Final = "CHATD"
 SUBJECT: Final = "chatd.log"
 # A batch has at most 768 KiB of entries; sealing adds less than a KiB.
 MESSAGE_BYTES_LIMIT: Final = 1024 * 1024
 RETRY_SECONDS: Final = 0.05
+# How old `JetStreamLink.state` may be.
+STATE_SECONDS: Final = 5.0
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE: Final = 10071
-NO_STREAM: Final = 10059
 _NO_MESSAGE: Final = 10037
+_MALFORMED: Final = (ValueError, LookupError, TypeError)
 
 
 class JetStreamLink:
@@ -36,6 +42,8 @@ class JetStreamLink:
         self._address = address
         self._nats = NatsThread(address)
         self._replicas = replicas
+        self._state: StreamState | None = None
+        self._watching = False
 
     def append(self, after: int, data: bytes, seconds: float) -> Outcome:
         """See `LogLink`. Sends the same bytes with the same expectation until the answer is certain."""
@@ -57,6 +65,13 @@ class JetStreamLink:
         first, last = int(state["first_seq"]), int(state["last_seq"])
         return StreamBounds(max(first, 1) if state["messages"] else last + 1, last)
 
+    def state(self) -> StreamState | None:
+        """See `LogLink`. The first call begins to ask."""
+        if not self._watching:
+            self._watching = True
+            self._nats.begin(self._watch())
+        return self._state
+
     def tail(self, after: int) -> JetStreamTail:
         return JetStreamTail(self._address, STREAM, after)
 
@@ -73,6 +88,14 @@ class JetStreamLink:
     def close(self) -> None:
         """Close the connection and end the thread."""
         self._nats.close()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                self._state = read_stream_state(await self._api(f"STREAM.INFO.{STREAM}"))
+            except (nats.errors.Error, OSError, TimeoutError, StreamGoneError, *_MALFORMED):
+                self._state = NO_QUORUM
+            await asyncio.sleep(STATE_SECONDS)
 
     async def _append_once(self, after: int, data: bytes) -> Outcome:
         client = await self._nats.connected()
@@ -117,7 +140,8 @@ def _stream_config(replicas: int) -> dict[str, object]:
         "discard": "new",
         "num_replicas": replicas,
         "max_msg_size": MESSAGE_BYTES_LIMIT,
-        "allow_direct": False,  # a direct read may be answered by a server that is behind
+        # Any server answers a direct read, also one that is behind: only the tail reads so (JetStreamTail).
+        "allow_direct": True,
         "deny_delete": True,
         # Nanoseconds; the least: what is stored twice is told apart by its place.
         "duplicate_window": 100_000_000,

@@ -2,6 +2,9 @@
 
 It acknowledges nothing, and is made anew at a gap or after a silence: the servers forget consumers when they
 restart, and whatever a consumer does not bring, the next one does.
+
+A consumer is on one server. To make another after the loss of that one takes a leader of all of JetStream,
+whose election may last longer than that of the stream's. Meanwhile messages are read one by one.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from chatd.cluster.nats_thread import NatsThread, ask
 HEARTBEAT_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 1.6
 RETRY_SECONDS: Final = 0.1
+DIRECT_SECONDS: Final = 0.3
 # Bytes that wait for the loop. Beyond it messages are left to the next consumer.
 WAITING_BYTES: Final = 16 * 1024 * 1024
 _NANOSECONDS: Final = 1_000_000_000
@@ -81,7 +85,12 @@ class JetStreamTail:
         try:
             config = _consumer_config(inbox, self._next)
             question = {"stream_name": self._stream, "config": config}
-            answer = await ask(client, f"$JS.API.CONSUMER.CREATE.{self._stream}", question)
+            creating = asyncio.ensure_future(ask(client, f"$JS.API.CONSUMER.CREATE.{self._stream}", question))
+            while not creating.done():
+                await asyncio.wait({creating}, timeout=RETRY_SECONDS)
+                if not creating.done():
+                    await self._read_directly(client)
+            answer = creating.result()
             if "error" in json.loads(answer):
                 return
             while client.is_connected and not self._broken and not self._closing:
@@ -92,6 +101,21 @@ class JetStreamTail:
             # Without it the servers forget the consumer after a while.
             if client.is_connected:
                 await subscription.unsubscribe()
+
+    async def _read_directly(self, client: Client) -> None:
+        """Take what any server has stored. One that is behind answers that there is no more."""
+        while not self._closing and self._waiting < WAITING_BYTES:
+            question = json.dumps({"seq": self._next}).encode()
+            try:
+                reply = await client.request(
+                    f"$JS.API.DIRECT.GET.{self._stream}", question, timeout=DIRECT_SECONDS
+                )
+            except (nats.errors.Error, TimeoutError):
+                return
+            seq = int((reply.headers or {}).get("Nats-Sequence", 0))
+            if seq != self._next:
+                return
+            self._add(reply.data)
 
     async def _take(self, message: Msg) -> None:
         self._heard = self._now()
@@ -112,10 +136,13 @@ class JetStreamTail:
         elif self._waiting + len(message.data) > WAITING_BYTES:
             self._broken = True
         else:
-            self._next += 1
-            self._waiting += len(message.data)
-            self._arrived.append(message.data)
-            os.eventfd_write(self._wake, 1)
+            self._add(message.data)
+
+    def _add(self, data: bytes) -> None:
+        self._next += 1
+        self._waiting += len(data)
+        self._arrived.append(data)
+        os.eventfd_write(self._wake, 1)
 
     async def _lack(self, client: Client) -> None:
         """Begin anew after a gap, unless it is one of the stream itself."""

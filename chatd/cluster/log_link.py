@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+# What to do about a stream that is gone, or that does not continue the log.
+RESEED: Final = "stop chatd, then run: chatd cluster reseed"
 
 
 class Outcome(Enum):
@@ -19,6 +23,23 @@ class StreamBounds(NamedTuple):
 
     first: int
     last: int
+
+
+class StreamState(NamedTuple):
+    """What the servers of the stream have said of it last. ``first_at`` is Unix time.
+
+    ``quorum``: a majority takes messages. ``replicas`` tells of each server whether it has all of them.
+    ``gone``: the servers answer, and have no such stream.
+    """
+
+    quorum: bool
+    replicas: Mapping[str, bool]
+    leader: str = ""
+    last: int = 0
+    messages: int = 0
+    bytes: int = 0
+    first_at: float = 0.0
+    gone: bool = False
 
 
 class StreamGoneError(Exception):
@@ -50,6 +71,9 @@ class LogLink(Protocol):
 
     def bounds(self) -> StreamBounds:
         """Return what is stored. Raises StreamGoneError."""
+
+    def state(self) -> StreamState | None:
+        """Return what was heard last of the servers; None if nothing yet. Never waits."""
 
     def tail(self, after: int) -> Tail:
         """Return the messages after number ``after``, those to come included. Does not wait."""

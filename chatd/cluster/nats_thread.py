@@ -29,6 +29,7 @@ class NatsThread:
         self.loop = asyncio.new_event_loop()
         self._address = address
         self._client: Client | None = None
+        self._connecting = asyncio.Lock()
         self._thread = threading.Thread(target=self.loop.run_forever, name="nats", daemon=True)
         self._thread.start()
 
@@ -45,9 +46,12 @@ class NatsThread:
 
     async def connected(self) -> Client:
         """Return the connection; make a new one if it is lost."""
-        client = self._client
-        if client is not None and client.is_connected:
-            return client
+        async with self._connecting:  # else two at once would make two, and forget one
+            if self._client is not None and self._client.is_connected:
+                return self._client
+            return await self._connect()
+
+    async def _connect(self) -> Client:
         await self._disconnect()
         address = self._address()
         # Without reconnection of its own: a publish after one may wait for nothing (nats.py issue 354).

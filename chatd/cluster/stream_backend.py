@@ -37,6 +37,7 @@ class StreamBackend:
     keys with the other nodes; ``applied`` returns those that live, with what they have read of the stream.
     ``await_copies`` waits until enough of them have it up to a message; it raises E506 after so many seconds.
     ``written_format`` returns the format that all nodes read.
+    ``appended`` is told how many seconds each append took.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class StreamBackend:
         applied: Callable[[], Mapping[str, int]] = dict,
         await_copies: Callable[[int, float], None] = lambda _seq, _seconds: None,
         written_format: Callable[[], int] = lambda: NEWEST_FORMAT,
+        appended: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self.place = place
         self._log = log
@@ -62,6 +64,7 @@ class StreamBackend:
         self._applied = applied
         self._await_copies = await_copies
         self._written_format = written_format
+        self._appended = appended
         self._parts: list[_Part] = []
         self._key_events = 0
         self._key_since = clock()
@@ -90,7 +93,9 @@ class StreamBackend:
         """
         for part in self._parts:
             crash_point("cluster.append.before")
+            began = time.perf_counter()
             append_message(self._link, self.place, part.message, self._stall_seconds)
+            self._appended(time.perf_counter() - began)
             crash_point("cluster.append.stored")
             self.place = part.place
         self._log.note_values(place_values(self.place))

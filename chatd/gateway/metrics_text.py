@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from chatd.gateway.cluster_families import CLUSTER_FAMILIES
 from chatd.gateway.families import COMMIT_SECONDS, FAMILIES, Family, Labels, Metrics, MetricType
 
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -23,7 +24,7 @@ def wants_openmetrics(accept: str) -> bool:
 def metrics_text(metrics: Metrics, *, openmetrics: bool) -> str:
     """Return the exposition of the metrics."""
     lines: list[str] = []
-    for family in FAMILIES:
+    for family in (*FAMILIES, *CLUSTER_FAMILIES):
         lines += _family(family, metrics, openmetrics)
     lines += _version(metrics)
     lines += _commits(metrics, openmetrics)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from chatd.cluster import beats
+from chatd.cluster import beats, node_reports
 from chatd.cluster.beats import BEAT_SECONDS, Beat, Suspicion, read_beat
 from chatd.cluster.copies import PeerCopies
 from chatd.cluster.follow_stream import NoKeyError, claim_after, end_of, take_messages
@@ -31,9 +31,12 @@ from chatd.cluster.tail_keys import TailKeys
 from chatd.config.cluster_section import ClusterSection
 from chatd.crashpoints import crash_point
 from chatd.errors import ChatdError
+from chatd.hub.cluster_stats import ClusterStats
 from chatd.hub.leadership import Leadership
+from chatd.hub.node_reporting import NodeReporting
 from chatd.hub.peers.peer_desk import PeerDesk
 from chatd.hub.settings_desk import SettingsDesk, SharingHub
+from chatd.hub.stats import HubStats
 from chatd.logs.logger import get_log
 from chatd.store.entry import Entry
 from chatd.store.event_log import EventLog
@@ -49,8 +52,11 @@ LEAD_KIND = "lead"
 class FollowingHub(SharingHub, Protocol):
     """The part of the hub that a stream drives."""
 
+    stats: HubStats
+
     @property
     def writable(self) -> bool: ...
+
     def apply(self, entries: Sequence[Entry], redact: Mapping[int, int]) -> None: ...
     def take_lead(self) -> None: ...
 
@@ -81,6 +87,7 @@ class ClusterSeat:
         self._link = link
         self._keys = keys
         self._clock = clock
+        self.stats = ClusterStats(cluster, clock)
         copies = min(cluster.copies, len(cluster.members))
         self._copies = PeerCopies(cluster.others, copies - 1, self._pump, clock)
         self._exchange = KeyExchange(keys, link, self.peers, copies, clock, nodes=len(cluster.members))
@@ -94,9 +101,12 @@ class ClusterSeat:
             applied=self._copies.awaited,
             await_copies=self._copies.wait,
             written_format=lambda: self.leadership.format,
+            appended=self.stats.note_append,
         )
+        self._reporting = NodeReporting(self.stats, self.peers, log, link, lambda: self.backend.place, clock)
         self._kinds: dict[str, Callable[[PeerMessage], None]] = {
             beats.KIND: self._take_beat,
+            node_reports.KIND: self._reporting.take,
             APPLIED_KIND: self._take_applied,
             LEAVE_KIND: self._take_leave,
             LEAD_KIND: self._take_lead,
@@ -122,6 +132,7 @@ class ClusterSeat:
         self._hub = hub
         self._desk = desk
         desk.take_kinds(self._kinds)
+        hub.stats.cluster = self._reporting.shown
         self.settings.serve(hub, self.backend)
         desk.take_settings(self.settings.decide)
         place = self.backend.place
@@ -145,6 +156,7 @@ class ClusterSeat:
                 self.settings.advance(self.backend.place.settings)
         else:
             self._follow()
+        self._reporting.advance()
         self._desk.advance()
 
     def _follow(self) -> None:
@@ -159,6 +171,7 @@ class ClusterSeat:
         if self._suspicion.holds:
             self._claim()
         isolated = self._clock() - self._heard >= self._isolated_seconds
+        self.stats.isolated = isolated
         self._desk.isolate(isolated, cut=self._cuts_isolated)
 
     def _pause(self, *, paused: bool) -> None:
@@ -199,6 +212,7 @@ class ClusterSeat:
                 self._exchange.request(error.number)
                 break
             self.backend.place = taken.place
+            self.stats.void_messages += taken.void
             if taken.batch is not None:
                 crash_point("cluster.follow.committed")
                 self._hub.apply(taken.batch.entries, taken.batch.redact)
@@ -212,6 +226,7 @@ class ClusterSeat:
         self._suspicion.hear()
         self.leadership.leader = place.leader
         if place.epoch > before.epoch:
+            self.stats.note_claim()
             log_server.info("leader", node=place.leader, epoch=place.epoch, stream=place.seq)
             self._desk.follow(place.leader if place.leader != self._node else "", place.epoch)
         if place.leader != self._node:
@@ -225,6 +240,7 @@ class ClusterSeat:
         self._tail.close()
         if self._claiming is not None:
             self._claiming.join()
+        self.stats.isolated = False
         self._hub.take_lead()
         self._desk.lead(self.backend.place.epoch)
         self._beat()
@@ -249,10 +265,12 @@ class ClusterSeat:
         self._claiming.start()
 
     def _append_claim(self, seq: int, claim: bytes) -> None:
-        """Whether it is in the stream is read there. A node that is behind does not claim."""
+        """Whether it is in the stream is read there. The stream refuses that of a node that is behind.
+
+        To ask for its end first would need a leader of all of JetStream, whose election may last longer.
+        """
         try:
-            if self._link.bounds().last == seq:
-                self._link.append(seq, claim, self._seconds)
+            self._link.append(seq, claim, self._seconds)
         except (OSError, StreamGoneError):
             pass
 

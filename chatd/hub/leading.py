@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from chatd.child.supervised import Supervised
-from chatd.cluster.follow_stream import RESEED, NoKeyError, catch_up, found_stream, lead_stream, may_found
+from chatd.cluster.follow_stream import NoKeyError, catch_up, found_stream, lead_stream, may_found
 from chatd.cluster.key_exchange import KIND as KEY_KIND
 from chatd.cluster.key_exchange import KeyExchange
-from chatd.cluster.log_link import LogLink, StreamGoneError
+from chatd.cluster.log_link import RESEED, LogLink, StreamGoneError
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.peer_link import PeerLink
 from chatd.cluster.stream_backend import StreamBackend
@@ -32,6 +32,8 @@ log = get_log("server")
 RETRY_SECONDS: Final = 0.05
 # Servers that have just started may not know their stream yet.
 GONE_SECONDS: Final = 15.0
+# For so long a log that was in a stream waits for it; then it follows from where it is, and can be read.
+AWAIT_SECONDS: Final = 1.0
 Result = TypeVar("Result")
 
 
@@ -100,7 +102,7 @@ class _FollowedStart:
         except OSError as error:
             place = stored_place(self._events)
             # A log that is to begin the stream anew waits for it.
-            if place.generation and place.seq >= 0 and self._waited(self._seconds):
+            if place.generation and place.seq >= 0 and self._waited(AWAIT_SECONDS):
                 return place
             raise ChatdError("E506", str(error)) from error
         except StreamGoneError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from chatd import __version__
@@ -87,6 +87,8 @@ class HubStats:
         self.workers = WorkerTotals()
         self.commits = Durations()
         self.processes: JsonObject = {}
+        # the part of the cluster; a server alone has none.
+        self.cluster: Callable[[], JsonObject] | None = None
         self._started = started
 
     def report(self, context: Context, sessions: Sessions) -> JsonObject:
@@ -114,4 +116,5 @@ class HubStats:
             "users": len(state.users),
             "processes": self.processes.get("processes", [])[:PROCESSES_LIMIT],
             "box": self.processes.get("box", {}),
+            **({} if self.cluster is None else {"cluster": self.cluster()}),
         }

@@ -12,30 +12,19 @@ from typing import Any, Final, NamedTuple
 import nats.errors
 from nats.aio.client import Client
 
-from chatd.cluster.jetstream import NO_STREAM, STREAM
+from chatd.cluster.jetstream import STREAM
+from chatd.cluster.log_link import StreamState
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.nats_peers import PEER_SUBJECT
 from chatd.cluster.nats_thread import NatsThread, Result, ask, ask_all
 from chatd.cluster.peer_link import PeerMessage, pack_message
+from chatd.cluster.stream_state import NO_QUORUM, read_stream_state
 from chatd.nats.answer_fields import read_answer
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
 from chatd.nats.told_members import MEMBERS_SUBJECT, Members
 
 # A node that is there answers in milliseconds, on a busy machine later.
 ANSWERS_SECONDS: Final = 2.0
-
-
-class StreamView(NamedTuple):
-    """``quorum``: the stream answers. ``replicas`` tells of each NATS server whether it has all messages.
-
-    ``gone``: the servers answer, and have no such stream.
-    """
-
-    quorum: bool
-    replicas: dict[str, bool]
-    leader: str = ""
-    last: int = 0
-    gone: bool = False
 
 
 class ClusterView(NamedTuple):
@@ -46,7 +35,7 @@ class ClusterView(NamedTuple):
 
     nodes: dict[str, NodeStatus]
     chains: dict[str, str]
-    stream: StreamView
+    stream: StreamState
     skews: dict[str, float]
 
 
@@ -113,25 +102,10 @@ async def _ask_nodes(client: Client, at: int, members: int, skews: dict[str, flo
     return found
 
 
-async def _stream(client: Client) -> StreamView:
+async def _stream(client: Client) -> StreamState:
     try:
         data = await ask(client, f"$JS.API.STREAM.INFO.{STREAM}", seconds=ANSWERS_SECONDS)
     except (nats.errors.Error, TimeoutError):
-        return StreamView(False, {})
+        return NO_QUORUM
     answer: dict[str, Any] = json.loads(data)
-    if "state" not in answer:
-        return StreamView(False, {}, gone=(answer.get("error") or {}).get("err_code") == NO_STREAM)
-    group = answer.get("cluster") or {}
-    leader = str(group.get("leader") or "")
-    replicas = {
-        str(one["name"]): bool(one.get("current")) and not one.get("offline")
-        for one in group.get("replicas") or []
-    }
-    # An answer of a leader that has lost the others may be old; it says so of them.
-    current = 1 + sum(replicas.values())
-    return StreamView(
-        current > (1 + len(replicas)) // 2,
-        {leader: True} | replicas,
-        leader,
-        int(answer["state"]["last_seq"]),
-    )
+    return read_stream_state(answer)

@@ -338,6 +338,11 @@ class EventLog:
         with _READING:
             return given_reaction(self._finder, seq, text, user)
 
+    def point(self, seq: int) -> Point:
+        """Return the stored point of a committed entry. Raises E504, E610 if it is missing."""
+        with _READING:
+            return point_at(self._reader, seq)
+
     def oldest_written(self, room: str, after: int, limit: int) -> Written:
         """Return the oldest entries with something that people wrote in a room, after ``after``."""
         with _READING:

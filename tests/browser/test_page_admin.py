@@ -44,6 +44,38 @@ def test_figures_are_drawn_and_told(page: Page) -> None:
     assert page.locator(".plot").count() == 6
 
 
+CLUSTER = {
+    "node": "a", "role": "leader", "leader": "a", "epoch": 3, "isolated": False, "quorum": True,
+    "chain_equal": True, "copies": 2, "void_messages": 0, "claims_per_hour": 1,
+    "append_ms": {"p50": 2.5, "p99": 9.1}, "stream": {"last": 7, "messages": 7, "bytes": 1024, "age": 9},
+    "members": [
+        {"node": "a", "answers": True, "leads": True, "head": 9, "behind": 0, "behind_seconds": 0}
+        | {"skew": 0, "version": "1.0", "stream_current": True},
+        {"node": "b", "answers": True, "leads": False, "head": 7, "behind": 2, "behind_seconds": 11}
+        | {"skew": 3.5, "version": "1.1", "stream_current": False},
+        {"node": "c", "answers": False, "leads": False, "head": 1, "behind": 8, "behind_seconds": 60}
+        | {"skew": 0, "version": "", "stream_current": None},
+    ],
+}  # fmt: skip
+
+
+def test_a_cluster_shows_its_nodes_and_what_is_wrong(page: Page) -> None:
+    _tab(page, "Overview")
+    expect(page.get_by_role("heading", name="Cluster")).to_have_count(0)
+    page.evaluate("cluster => { stage.server.cluster = cluster; }", CLUSTER)
+    expect(page.get_by_role("table", name="Nodes")).to_contain_text("2 for 11 s")
+    for problem in (
+        "Node c is silent",
+        "Node b has been 2 events behind for 11 s",
+        "The clock of node b differs by 3.5 s",
+        "The versions differ: 1.0, 1.1",
+        "The NATS server of node b is behind",
+    ):
+        expect(page.get_by_role("alert").filter(has_text=problem)).to_be_visible()
+    page.evaluate("() => { stage.server.cluster = undefined; }")
+    expect(page.get_by_role("heading", name="Cluster")).to_have_count(0)
+
+
 def test_a_ban_shows_whom_it_hits_and_asks(page: Page) -> None:
     _tab(page, "People")
     page.get_by_role("button", name="Actions for bob").click()

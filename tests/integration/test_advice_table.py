@@ -217,7 +217,7 @@ NOT_ON_ONE_BOX = (
     dict.fromkeys(("E100", "E101", "E102", "E103", "E104", "E105", "E107", "E210", "E217"), _OTHER_PROGRAM)
     | dict.fromkeys(("E106", "E203", "E204", "E500", "E502", "E503", "E504", "E609", "E610"), _RARE_STATE)
     | dict.fromkeys(("E611", "E613", "E614", "E615", "E618", "E619", "E620", "W114", "W115"), _RARE_STATE)
-    | dict.fromkeys(("W112", "W116", "W117", "W118", "W130", "W131"), _RARE_STATE)
+    | dict.fromkeys(("W112", "W116", "W117", "W118", "W119", "W130", "W131"), _RARE_STATE)
     | dict.fromkeys(("E200", "E201", "E202", "E205", "E209"), _CERTIFICATE)
     | dict.fromkeys(("E506", "E621", "E622"), "a node of a cluster: tests/integration/test_cluster_live.py")
     | {"E623": "the other nodes make a new file; tests/integration/test_cluster_made.py"}

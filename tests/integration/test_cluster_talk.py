@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,42 @@ def test_a_hook_posts_at_a_follower(cluster: Cluster) -> None:
     )
     assert (reply.status, json.loads(reply.text)["posted"]) == (202, 1), reply
     assert "the backup is done" in history(cluster.first)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_stats_of_any_node_tell_of_all(cluster: Cluster, name: str) -> None:
+    wait_until(lambda: _stats(cluster, name)["chain_equal"], CLUSTER_SECONDS, "reports of all nodes")
+    wait_until(lambda: _stats(cluster, name)["quorum"], CLUSTER_SECONDS, "the servers' answer")
+    told = _stats(cluster, name)
+    assert (told["node"], told["leader"]) == (name, leading(cluster))
+    assert [(one["node"], one["answers"], one["same"]) for one in told["members"]] == [
+        (one, True, True) for one in "abc"
+    ]
+    assert told["stream"]["bytes"] > 0
+    shown = _chatctl(cluster, name, "stats")
+    assert f"led by {told['leader']}, writes" in shown
+    assert "node           c  " in shown
+    assert "event" in _chatctl(cluster, name, "top", "--once")
+
+
+def test_metrics_tell_of_all_nodes(cluster: Cluster) -> None:
+    node = cluster.nodes["b"]
+    https = Https(
+        int(node.environ["CHATD_GATEWAY__LISTEN"].rpartition(":")[2]), node.home / "certs" / "ca.pem"
+    )
+    wait_until(lambda: "chatd_cluster_quorum 1" in https.get("/metrics").text, CLUSTER_SECONDS)
+    text = https.get("/metrics").text
+    for node_name in "abc":
+        assert f'chatd_cluster_node_up{{node="{node_name}"}} 1' in text
+
+
+def _stats(cluster: Cluster, name: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(_chatctl(cluster, name, "stats", "--json"))["cluster"]
+    return told
+
+
+def _chatctl(cluster: Cluster, name: str, *arguments: str) -> str:
+    return cluster.first.run("chatctl", "--identity", str(cluster.identity(name)), *arguments).stdout
 
 
 def test_the_operator_of_any_box_may_decide(cluster: Cluster) -> None:

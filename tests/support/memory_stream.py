@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError
+from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError, StreamState
 
 
 class MemoryTail:
@@ -38,6 +38,7 @@ class MemoryStream:
     def __init__(self) -> None:
         self.messages: list[bytes] | None = None
         self.first = 1
+        self.told: StreamState | None = None
         self.before: Outcome | OSError | None = None
         self.after: Outcome | OSError | None = None
 
@@ -57,6 +58,9 @@ class MemoryStream:
 
     def bounds(self) -> StreamBounds:
         return StreamBounds(self.first, len(self._stored))
+
+    def state(self) -> StreamState | None:
+        return self.told
 
     def create(self) -> None:
         self.messages, self.first = [], 1

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from chatctl.client import _dialing, _engine, _session
 from chatd.codes import CODES
 from chatd.crypto import handshake, records
+from chatd.gateway.cluster_families import CLUSTER_FAMILIES
 from chatd.gateway.families import FAMILIES
 from chatd.hub import page_queries, pages, query_threads, welcome
 from chatd.hub.state import authorize, moderation, queries
@@ -64,7 +65,7 @@ def metrics_table() -> str:
     """Every metric but the build and the histogram, which the prose describes."""
     return _table(
         ("Metric", "Type", "Meaning"),
-        [(f"`{one.name}`", one.kind.value, one.help) for one in FAMILIES],
+        [(f"`{one.name}`", one.kind.value, one.help) for one in (*FAMILIES, *CLUSTER_FAMILIES)],
     )
 
 

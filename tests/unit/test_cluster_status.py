@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from chatd.cli.cluster_status import _member, _show, _words
+from chatd.cluster.log_link import StreamState
 from chatd.config.shared_file import Drift
 from chatd.nats.answer_fields import read_answer
-from chatd.nats.cluster_view import ClusterView, StreamView
+from chatd.nats.cluster_view import ClusterView
 from chatd.nats.node_desk import JoinAnswer
 from chatd.nats.node_status import NodeStatus, node_status
 from chatd.store.event_log import EventLog
@@ -23,7 +24,7 @@ def status(node: str, *, head: int = 9, has_log: bool = True) -> NodeStatus:
 VIEW = ClusterView(
     {"a": status("a"), "b": status("b", head=7), "c": status("c", head=0, has_log=False)},
     {"a": "00", "b": "00"},
-    StreamView(quorum=True, replicas={"a": True, "b": False, "c": True}),
+    StreamState(quorum=True, replicas={"a": True, "b": False, "c": True}),
     {"a": 0.1, "b": -0.4, "c": 0.0},
 )
 
@@ -59,7 +60,7 @@ def test_a_node_tells_the_chain_after_an_entry_that_it_has(tmp_path: Path) -> No
     assert node_status(tmp_path, "a", 3, drift).chain == ""
 
 
-GONE = VIEW._replace(stream=StreamView(quorum=False, replicas={}, gone=True))
+GONE = VIEW._replace(stream=StreamState(quorum=False, replicas={}, gone=True))
 
 
 def shown(view: ClusterView, capsys: pytest.CaptureFixture[str]) -> str:

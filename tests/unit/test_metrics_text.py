@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chatd.gateway.cluster_families import CLUSTER_FAMILIES
 from chatd.gateway.families import FAMILIES, MetricType
 from chatd.gateway.metrics_text import metrics_text, wants_openmetrics
 from chatd.hub.stats import COMMIT_BOUNDS, Durations, WorkerTotals
@@ -49,6 +50,15 @@ def known() -> dict[str, Any]:
         "box": {"load": 0.5, "memory_total": 10, "memory_used": 5},
         "device_certificates": {"past": 1, "7d": 0, "30d": 2, "later": 3},
         "certificates": {"ca": 2_000_000_000.0, "server": 1_900_000_000.0},
+        "cluster": {
+            "role": "leader", "epoch": 3, "quorum": True, "isolated": False, "chain_equal": True, "copies": 3,
+            "void_messages": 1, "claims_per_hour": 2, "append_ms": {"p50": 2.5, "p99": None},
+            "stream": {"last": 9, "leader": "a", "messages": 4, "bytes": 2048, "age": 1.5},
+            "members": [
+                {"node": "a", "answers": True, "behind": 0, "behind_seconds": 0.0, "skew": 0.0}
+                | {"version": "1.0", "stream_current": True},
+            ],
+        },
     }  # fmt: skip
 
 
@@ -89,6 +99,16 @@ def test_buckets_are_cumulative_and_bounds_inclusive() -> None:
     assert "chatd_commit_duration_seconds_count 4" in lines
 
 
+def test_a_cluster_has_metrics_of_its_own_and_a_server_alone_has_none() -> None:
+    text = metrics_text(known(), openmetrics=False)
+    names = {re.split(r"[{ ]", line)[0].removesuffix("_total") for line in text.splitlines()}
+    assert names >= {family.name for family in CLUSTER_FAMILIES}
+    assert 'chatd_cluster_append_seconds{percentile="50"} 0.0025' in text
+    assert 'percentile="99"' not in text
+    assert 'chatd_cluster_node_up{node="a"} 1' in text
+    assert "cluster" not in metrics_text({**known(), "cluster": None}, openmetrics=False)
+
+
 def test_a_hub_that_knows_little_gives_what_it_knows() -> None:
     text = metrics_text({"uptime": 1}, openmetrics=True)
     assert "chatd_uptime_seconds 1" in text
@@ -96,7 +116,7 @@ def test_a_hub_that_knows_little_gives_what_it_knows() -> None:
 
 
 def test_counters_end_in_total_and_names_occur_once() -> None:
-    names = [family.name for family in FAMILIES]
+    names = [family.name for family in (*FAMILIES, *CLUSTER_FAMILIES)]
     assert len(set(names)) == len(names)
     assert not [name for name in names if name.endswith("_total")]
     assert {family.kind for family in FAMILIES} == {MetricType.GAUGE, MetricType.COUNTER}

@@ -170,6 +170,7 @@ const ANSWERS = {
       messages: { accepted: server.accepted, delivered: server.delivered, filtered: 12, refused: 3 },
       processes: [process("hub", wave(6, 8), 61, 11), process("worker-1", wave(5, 12), 58, 12), process("worker-2", wave(7, 11), 57, 13), process("enrol", 0.1, 31, 14), process("gateway", wave(3, 4), 49, 15)],
       box: { cpu: wave(6, 20), memory: 43 },
+      cluster: server.cluster,
     };
   },
   users: () => ({ users: USERS.map(([user, role, state]) => ({ user, role, state, pinned: user === "alice", devices: 1, banned: false, removed: false, device_list: [device(user, "laptop", "ab")] })), more: false }),

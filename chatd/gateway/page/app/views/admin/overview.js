@@ -3,6 +3,7 @@
 import { fill, h, svg } from "../dom.js";
 import { explain } from "../dialogs.js";
 import { duration } from "../times.js";
+import { clusterProblems, clusterSection } from "./cluster_view.js";
 import { Plot } from "./plots.js";
 import { section, table } from "./table.js";
 
@@ -37,12 +38,14 @@ export class Overview {
     this.facts = h("p.quiet");
     this.alarms = h("div.stack");
     this.table = h("div");
+    this.cluster = h("div");
     this.element = h(
       "div.stack",
       {},
       this.alarms,
       this.facts,
       h("div.plots", {}, Object.values(this.plots).map((one) => one.element)),
+      this.cluster,
       section("Processes", this.table),
     );
   }
@@ -110,7 +113,9 @@ export class Overview {
       stats.writable === false && h("p.note.bad", { role: "alert" }, "The disk is full: the server only reads. To do: free disk space (E504)."),
       processes.some((one) => one.ca_key === false) &&
         h("p.note.warn", { role: "alert" }, "The CA's key is away: nobody can join and nothing is renewed (W118)."),
+      clusterProblems(stats.cluster).map((one) => h("p.note.warn", { role: "alert" }, one)),
     );
+    fill(this.cluster, clusterSection(stats.cluster));
     const names = ["Process", "State", "CPU", "", "Memory", "Threads", "Up", "Restarts"];
     fill(this.table, table("Processes", names, processes.map((one) => this.#process(one)), "The server names no process."));
   }
