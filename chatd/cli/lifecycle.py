@@ -155,7 +155,10 @@ def reload(home: Home) -> None:
     answer = ask(home.path, {"type": "reload"}, ASK_SECONDS)
     applied: Any = answer.get("applied") or []
     waiting: Any = answer.get("needs_restart") or []
+    shared: Any = answer.get("shared") or []
     output.line("in force now: " + (", ".join(applied) or "nothing changed"))
+    if shared:
+        output.note("on every node of the cluster: " + ", ".join(shared))
     if set(applied) & _HOSTS:
         output.note(f"browsers accept new addresses after: {chatd_command(home.path, 'cert', 'renew')}")
     if waiting:

@@ -7,7 +7,7 @@ cluster shares, whoever has changed it, comes from the hub, and is put in force 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,13 +29,17 @@ errors = get_log("errors")
 
 @dataclass
 class PendingReload:
-    """A reload that the cluster has not answered; ``changes`` are those of all its settings."""
+    """A reload that the cluster has not answered.
+
+    ``changes`` are those of all its settings, ``shared`` has what it changes for all nodes.
+    """
 
     settings: Settings
     changes: Changes
     by: dict[str, object]
     reply: Reply
     until: float
+    shared: Shared = field(default_factory=dict)
     refusal: ChatdError | None = None
 
 
@@ -73,12 +77,19 @@ class SharedReload:
             raise ChatdError(
                 "E506", "the hub, which asks the other nodes, does not run yet", "try again in a moment"
             )
+        pending.shared = changed
         self._pending[self._number] = pending
         return True
 
-    def take(self, current: Settings, shared: Shared) -> Settings:
-        """Take what the cluster shares; return the settings that are in force with it."""
+    def take(self, current: Settings, shared: Shared, *, fresh: bool) -> Settings:
+        """Take what the cluster shares; return the settings that are in force with it.
+
+        A hub that says so at its start (not ``fresh``) knows of no reload that the former one was asked.
+        """
         self._shared = shared
+        for pending in self._pending.values():
+            if not fresh and self._holds(pending):
+                pending.until = 0.0
         try:
             bring_in_line(self._home, shared)
         except ChatdError as error:
@@ -97,15 +108,22 @@ class SharedReload:
     def answered(self, outcome: dict[str, Any]) -> PendingReload | None:
         """Return the reload that the hub answers, with its refusal if it was refused."""
         pending = self._pending.pop(int(outcome["number"]), None)
-        if pending is not None and outcome["code"]:
+        unknown = outcome["code"] == "E503"
+        if pending is not None and outcome["code"] and not (unknown and self._holds(pending)):
             pending.refusal = ChatdError(outcome["code"], outcome["reason"], outcome["fix"])
         return pending
 
     def overdue(self, now: float) -> list[PendingReload]:
-        """Return the reloads whose outcome is unknown."""
+        """Return the reloads that nobody will answer, with a refusal unless they hold."""
         numbers = [number for number, pending in self._pending.items() if now >= pending.until]
         found = [self._pending.pop(number) for number in numbers]
         for pending in found:
+            if self._holds(pending):
+                continue
             reason = "outcome unknown: the other nodes have not answered in time"
             pending.refusal = ChatdError("E503", reason, "see whether it holds: chatd cluster status")
         return found
+
+    def _holds(self, pending: PendingReload) -> bool:
+        """Whether the cluster shares what a reload has changed."""
+        return all(self._shared.get(path) == value for path, value in pending.shared.items())

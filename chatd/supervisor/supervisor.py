@@ -326,9 +326,10 @@ class Supervisor:
         tell_addresses(self._home, self._address, settings)
         set_level(settings.logging.level)
         self._send_reload(pending.by)
-        changes = pending.changes
-        log_audit.info("reloaded", applied=changes.applied, needs_restart=changes.needs_restart, **pending.by)
-        pending.reply(ok_reply(applied=list(changes.applied), needs_restart=list(changes.needs_restart)))
+        applied, waiting = pending.changes
+        log_audit.info("reloaded", applied=applied, needs_restart=waiting, **pending.by)
+        shared = list(pending.shared)
+        pending.reply(ok_reply(applied=applied, needs_restart=waiting, shared=shared))
 
     def _end_reload(self, pending: PendingReload) -> None:
         """Reply to a reload that the cluster has judged."""
@@ -347,12 +348,13 @@ class Supervisor:
                 self._end_reload(pending)
             return
         by, shared = cast(By, message["by"]), cast(dict[str, object], message["shared"])
-        before, self._settings = self._settings, self._shared.take(self._settings, shared)
+        before, fresh = self._settings, message["fresh"] is True
+        self._settings = self._shared.take(before, shared, fresh=fresh)
         if (applied := compare(before, self._settings).applied) and not self._stopping:
             self._send_reload(by)
             # Of a reload here the line is written once all of it is in force.
             own = message["node"] == self._settings.cluster.node and self._shared.waits
-            if message["fresh"] and not own:
+            if fresh and not own:
                 log_audit.info("reloaded", applied=applied, node=message["node"], **by)
 
     def _send_to_hub(self, message: dict[str, object]) -> bool:

@@ -13,7 +13,7 @@ from chatd.config.loading import load_settings
 from chatd.config.reloading import NEEDS_RESTART
 from chatd.config.schema import Settings
 from chatd.config.shared import KNOWN, SCOPES, is_shared, shared_of, unknown_keys, with_shared
-from chatd.config.shared_file import BASE_FILE, Drift, bring_in_line, forget_base, read_base
+from chatd.config.shared_file import BASE_FILE, BASES_LIMIT, Drift, bring_in_line, forget_base, read_bases
 from chatd.errors import ChatdError
 
 KEY = "limits.message_chars"
@@ -91,7 +91,7 @@ class TestBringInLine:
     def test_the_shared_part_is_written_and_the_rest_stays(self, home: Path) -> None:
         bring_in_line(home, DEFAULTS | {KEY: 77})
         assert read(home) == {"server": {"port": 5999}, "limits": {"message_chars": 77}}
-        assert read_base(home) == DEFAULTS | {KEY: 77}
+        assert read_bases(home) == [DEFAULTS | {KEY: 77}]
 
     def test_a_key_that_was_edited_since_stays_and_shows(self, home: Path) -> None:
         bring_in_line(home, DEFAULTS | {KEY: 77})
@@ -139,9 +139,29 @@ class TestBringInLine:
         with pytest.raises(ChatdError, match="helper"):
             bring_in_line(home, DEFAULTS)
         assert read(home) == tree
-        assert read_base(home) == with_role
+        assert read_bases(home) == [with_role]
 
     def test_a_crash_between_file_and_note_is_made_good(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Crash(Exception):
+            pass
+
+        def crash_point(_: str) -> None:
+            raise Crash
+
+        bring_in_line(home, DEFAULTS)
+        monkeypatch.setattr(chatd.config.shared_file, "crash_point", crash_point)
+        for chars in range(70, 78):
+            with pytest.raises(Crash):
+                bring_in_line(home, DEFAULTS | {KEY: chars})
+        monkeypatch.undo()
+        assert len(read_bases(home)) == BASES_LIMIT
+        bring_in_line(home, DEFAULTS | {KEY: 99})
+        assert read(home)["limits"] == {"message_chars": 99}
+        assert Drift(home, {}).keys(DEFAULTS | {KEY: 99}) == []
+
+    def test_a_crash_does_not_let_an_edit_pass_for_an_old_value(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Crash(Exception):
@@ -155,9 +175,9 @@ class TestBringInLine:
         with pytest.raises(Crash):
             bring_in_line(home, DEFAULTS | {KEY: 77})
         monkeypatch.undo()
-        bring_in_line(home, DEFAULTS | {KEY: 77})
+        write(home, {"limits": {"message_chars": 88}})
         bring_in_line(home, DEFAULTS | {KEY: 99})
-        assert read(home)["limits"] == {"message_chars": 99}
+        assert read(home)["limits"] == {"message_chars": 88}
 
     def test_a_damaged_note_counts_as_none(self, home: Path) -> None:
         bring_in_line(home, DEFAULTS)
@@ -169,7 +189,7 @@ class TestBringInLine:
         bring_in_line(home, DEFAULTS)
         forget_base(home)
         forget_base(home)
-        assert read_base(home) is None
+        assert read_bases(home) == []
 
 
 class TestDrift:
