@@ -40,7 +40,7 @@ POINTS = {
     "cluster.append.stored": "a batch is in the stream, not in the log",
     "cluster.settings.stored": "shared settings are in the stream, not in the log",
     "cluster.settings.noted": "shared settings are in the log, not in force",
-    "supervisor.shared.written": "shared settings are in the settings file, not in its note",
+    "cluster.settings.written": "shared settings are in the settings file, not in its note",
     "cluster.key.replaced": "a new key is on the disk, the stream under the former not deleted",
     "hub.session.admitted": "a session is admitted, its welcome not sent",
     "hub.request.arrived": "a request is read, not decided",

@@ -43,7 +43,7 @@ def bring_in_line(home: Path, shared: Shared) -> None:
         # First: should this end before the file is written, or before the note is, both are known.
         _note_bases(home, [*bases[:1], *bases[1:][2 - BASES_LIMIT :], shared] if bases else [])
         replace_file(file, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode(), _MODE)
-        crash_point("supervisor.shared.written")
+        crash_point("cluster.settings.written")
     if bases != [shared] or changed:
         _note_bases(home, [shared])
 

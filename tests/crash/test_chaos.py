@@ -59,6 +59,6 @@ def test_the_table_lists_every_crash_point_in_the_code() -> None:
     ]
     assert sorted(used) == sorted(POINTS)
     # A conversation passes no point of an enrolment, a new CA or a cluster: test_enrol_crash.py,
-    # test_new_ca.py and test_stream_backend.py try those.
+    # test_new_ca.py, test_stream_backend.py and test_shared_settings.py try those.
     passed = [name for name in POINTS if not name.startswith(("enrol.", "pki.", "cluster."))]
     assert sorted(name for group in points.GROUPS.values() for name in group) == sorted(passed)
