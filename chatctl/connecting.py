@@ -68,6 +68,7 @@ class App:
         """A connected client. Raises ChatdError if there is no identity or no connection."""
         from chatctl.client import Client, load_identity
         from chatctl.model.expiring import expiry_warning
+        from chatd.proto.text import visible
 
         client = Client(
             load_identity(self._identity, self._home), live=live, reconnect=reconnect, state=state
@@ -75,6 +76,8 @@ class App:
         try:
             client.start()
             wait_connected(client, self._timeout)
+            if client.welcome is not None and client.welcome.isolated:
+                output.note(f"warning: {visible(client.welcome.isolated, newlines=False)}")
             if warning := expiry_warning(client.identity, datetime.now(UTC)):
                 output.note(f"warning: {warning}")
             yield client

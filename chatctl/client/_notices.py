@@ -200,7 +200,10 @@ AnyLogged = (
     | ev.MessageHeld | ev.MessageApproved | ev.MessageRefused
 )  # fmt: skip
 Local = Connected | Restored | Disconnected | Acknowledged | Refused | CaughtUp
-AnyEvent = Local | AnyLogged | ev.Presence | ev.Standing | ev.Attention | ev.Lagged | ev.Slowed | ev.Bye
+AnyEvent = (
+    Local | AnyLogged
+    | ev.Presence | ev.Standing | ev.Attention | ev.Lagged | ev.Slowed | ev.Isolated | ev.Bye
+)  # fmt: skip
 
 
 class SavedState(NamedTuple):

@@ -256,6 +256,11 @@ class ClientSession:
             self._ask_resume()
         return events
 
+    def _on_isolated(self, event: ev.Isolated, now: float) -> list[AnyEvent]:
+        if self.welcome is not None:
+            self.welcome = self.welcome.model_copy(update={"isolated": event.reason})
+        return [event]
+
     def _on_lagged(self, event: ev.Lagged, now: float) -> list[AnyEvent]:
         if self.live and self._resume_id is None:
             self._ask_resume()
@@ -343,6 +348,7 @@ class ClientSession:
         ev.Error: _on_error,
         ev.PingEvent: _on_ping,
         ev.Lagged: _on_lagged,
+        ev.Isolated: _on_isolated,
         ev.AuthorityChanged: _on_authority_changed,
         ev.Bye: _on_bye,
     }

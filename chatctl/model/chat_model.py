@@ -199,7 +199,7 @@ class ChatModel(Conversations):
                 if self.welcome is not None:
                     self.welcome = self.welcome.with_standing(event)
                 self.note(render.describe(event) or "")
-            case ev.Slowed() | ev.GuestReminded() | ev.Attention():
+            case ev.Slowed() | ev.GuestReminded() | ev.Attention() | ev.Isolated():
                 self._noticed(event)
             case ev.Redacted():
                 self._redacted(event, event.target, event.target)
@@ -213,6 +213,8 @@ class ChatModel(Conversations):
     def _connected(self, event: Connected) -> None:
         welcome = event.welcome
         self.connection, self.trouble, self.welcome = "connected", None, welcome
+        if welcome.isolated:
+            self.note(render.safe(welcome.isolated))
         for name in [name for name in self.joined if event.lacks(name)]:
             self._left(self.conversation(name))
         self.joined |= set(welcome.rooms)
@@ -338,8 +340,11 @@ class ChatModel(Conversations):
             self.alerts.append(Alert(f"{by} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")
 
-    def _noticed(self, event: ev.Slowed | ev.GuestReminded | ev.Attention) -> None:
+    def _noticed(self, event: ev.Slowed | ev.GuestReminded | ev.Attention | ev.Isolated) -> None:
         self.note(render.describe(event) or "")
+        if isinstance(event, ev.Isolated) and self.welcome is not None:
+            self.welcome = self.welcome.model_copy(update={"isolated": event.reason})
+            self.changed.add("state")
         if isinstance(event, ev.GuestReminded):
             self.alerts.append(Alert(f"your guest {render.safe(event.guest)}", guest_text.ends(event)))
 

@@ -57,6 +57,9 @@ class Viewer(NamedTuple):
     folded: bool = False
 
 
+ISOLATED_NO_LONGER = "this server is up to date again"
+
+
 class Quote(NamedTuple):
     """The message that an event is about; without a ``user`` it was deleted or cannot be read."""
 
@@ -119,6 +122,8 @@ def describe(event: AnyEvent, quote: Quote | None = None) -> str | None:
             return _standing(event)
         case ev.GuestReminded() | ev.MessageRefused() | ev.Attention():
             return _for_me(event, quote)
+        case ev.Isolated():
+            return safe(event.reason) or ISOLATED_NO_LONGER
         case ev.Slowed():
             return f"too fast: your messages are held back for {event.seconds} s; nothing is lost"
     return _describe_room(event)

@@ -137,7 +137,7 @@ class JsonLinesBot:
                 return {"type": "caught_up", "cursor": event.cursor}
             case ev.Message() | ev.Edited() if event.user == self._client.identity.user and not self._own:
                 return None
-            case ev.Logged() | ev.Presence() | ev.Standing() | ev.Attention() | ev.Slowed():
+            case ev.Logged() | ev.Presence() | ev.Standing() | ev.Attention() | ev.Slowed() | ev.Isolated():
                 return event.model_dump(exclude_none=True)
         return None
 

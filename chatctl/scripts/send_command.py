@@ -7,7 +7,7 @@ from collections import deque
 
 import click
 
-from chatctl.client import Client, Sent
+from chatctl.client import Client, Sent, SentResult
 from chatctl.connecting import App, connecting, room_name
 from chatctl.model.folding import kind_of
 from chatctl.scripts.standard_input import InputLine, at_line, check_utf8, read_all, read_lines
@@ -15,11 +15,13 @@ from chatd.console import output
 from chatd.console.pasting import pasteable
 from chatd.errors import ChatdError
 from chatd.proto.advice import with_way
-from chatd.proto.text import conversation_at
+from chatd.proto.text import conversation_at, visible
 
 # Lines sent ahead of their replies; a refusal is noticed this late at most.
 READ_AHEAD = 64
 REPLY_TIMEOUT = 30.0
+# After so long without an answer, why there is none is told.
+QUIET_SECONDS = 2.0
 
 
 def enter(client: Client, room: str) -> str:
@@ -83,6 +85,7 @@ class MessageSender:
         self._unanswered: deque[tuple[Sent, int | None]] = deque()
         self._accepted = 0
         self._held = False
+        self._told = False
         self._first_failure: ChatdError | None = None
 
     def send_line(self, line: InputLine) -> None:
@@ -114,9 +117,21 @@ class MessageSender:
             return output.HELD if self._held else output.OK
         return output.PARTLY if self._accepted else output.exit_code(self._first_failure)
 
+    def _answer(self, sent: Sent) -> SentResult:
+        """Wait for the answer to a message; say once why there is none yet, if the server has told."""
+        try:
+            return sent.wait(QUIET_SECONDS)
+        except ChatdError:
+            if sent.state != "pending" or self._client.error is not None:
+                raise
+        if not self._told and (why := sent.put_off) is not None:
+            self._told = True
+            output.note(f"waiting: {visible(why.reason, newlines=False)} ({why.code})")
+        return sent.wait(REPLY_TIMEOUT - QUIET_SECONDS)
+
     def _await_reply(self, sent: Sent, line: int | None) -> None:
         try:
-            result = sent.wait(REPLY_TIMEOUT)
+            result = self._answer(sent)
         except ChatdError as error:
             if sent.state == "pending" and self._client.error is not None:
                 raise

@@ -162,6 +162,8 @@ class LineClient:
         parts: Line = [where, connection, who]
         if welcome is not None and not welcome.envelope:
             parts.append(("class:alert", " NO ENVELOPE "))
+        if welcome is not None and welcome.isolated and self._client.connected:
+            parts.append(("class:alert", " CUT OFF: may be old "))
         identity, now = self._client.identity, datetime.now(UTC)
         if identity.ends_soon(now):
             days = max((identity.not_after - now).days, 0)

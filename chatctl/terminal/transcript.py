@@ -181,7 +181,7 @@ class Transcript:
                 return False
             case ev.Presence():
                 return self._tells(event)
-            case ev.Announcement() | ev.Slowed() | ev.Standing() | ev.GuestReminded():
+            case ev.Announcement() | ev.Slowed() | ev.Isolated() | ev.Standing() | ev.GuestReminded():
                 return True
             case ev.Attention() | ev.MessageRefused():
                 return True

@@ -11,6 +11,7 @@ from tkinter import ttk
 
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.expiring import expiry_warning
+from chatctl.model.render import safe
 from chatctl.window.identity_input import FILE_NAME
 from chatctl.window.theme import Theme
 from chatd.console.folders import config_folder
@@ -105,6 +106,8 @@ def _warning(model: ChatModel, identity: Identity) -> str:
     if model.trouble is not None:
         fix = f"; {model.trouble.fix} ({model.trouble.code})" if model.connection == "ended" else ""
         return model.trouble.reason + fix
+    if model.connection == "connected" and model.welcome is not None and model.welcome.isolated:
+        return safe(model.welcome.isolated)
     if model.welcome is not None and not model.welcome.envelope:
         return "no envelope: only TLS protects this connection"
     return expiry_warning(identity, datetime.now(UTC))

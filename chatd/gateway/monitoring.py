@@ -38,12 +38,17 @@ class Monitoring:
         return HttpAnswer(200, "ok\n")
 
     def _ready(self, _: HttpRequest) -> HttpAnswer:
-        """Say whether messages can be sent: the hub answers and has space to write."""
+        """Say whether messages can be sent: the hub answers, has space to write, and hears a leader."""
         try:
-            writable = self._ask_metrics()["writable"]
+            metrics = self._ask_metrics()
         except ChatdError:
             return _not_ready("the hub does not answer")
-        return HttpAnswer(200, "ready\n") if writable else _not_ready("the disk is full")
+        if not metrics["writable"]:
+            return _not_ready("the disk is full")
+        cluster = metrics.get("cluster") or {}
+        if cluster.get("isolated"):
+            return _not_ready("this node is cut off from the others of its cluster")
+        return HttpAnswer(200, "ready\n")
 
     def _metrics(self, request: HttpRequest) -> HttpAnswer:
         try:

@@ -131,6 +131,7 @@ class ClusterSeat:
         """Drive a hub from now on; ``desk`` takes what the other hubs send."""
         self._hub = hub
         self._desk = desk
+        self.leadership.isolated = ""
         desk.take_kinds(self._kinds)
         hub.stats.cluster = self._reporting.shown
         self.settings.serve(hub, self.backend)

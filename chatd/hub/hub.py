@@ -42,6 +42,7 @@ from chatd.hub.state.rules import Rules
 from chatd.hub.state.settings_record import record_changes
 from chatd.hub.stats import HubStats
 from chatd.hub.upkeep import Retention, RoomEnds, Snapshots, SpaceCheck
+from chatd.hub.welcome import isolated_frame
 from chatd.link.wire import ENROL_NAME, Header
 from chatd.logs.logger import get_log
 from chatd.logs.repeats import Repeats
@@ -115,6 +116,7 @@ class Hub:
             self._bars,
             self._attention,
             self._fanout,
+            self.leadership,
             self.context,
             self.record,
         )
@@ -347,7 +349,19 @@ class Hub:
     def take_lead(self) -> None:
         """Decide from now on, after every batch of the former leader was applied."""
         self.leadership.leads = True
+        self.mark_isolated("")
         self._catch_up()
+
+    def mark_isolated(self, reason: str) -> None:
+        """Tell all sessions, and those to come, why what this node shows may be old; "" if it is not."""
+        if reason == (self.leadership.isolated or ""):
+            return
+        self.leadership.isolated = reason
+        if reason:
+            log.warning("isolated", code="E506", why=reason)
+        else:
+            log.info("isolated_no_longer", what="everything is up to date again")
+        self._door.notify(isolated_frame(reason), ())
 
     def _catch_up(self) -> None:
         """Record what was left out while nothing could be: of the settings, and joins."""

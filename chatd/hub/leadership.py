@@ -18,3 +18,5 @@ class Leadership:
         self.leads = leads
         self.leader = leader
         self.format = written
+        # Why what this node shows may be old, "" if it is not; None if there is no other node.
+        self.isolated: str | None = None

@@ -11,6 +11,7 @@ from chatd.errors import ChatdError
 from chatd.hub.attention import AttentionDesk
 from chatd.hub.bars import Bars
 from chatd.hub.fanout import Fanout
+from chatd.hub.leadership import Leadership
 from chatd.hub.links import Link
 from chatd.hub.peers.follower_desk import FollowerDesk
 from chatd.hub.peers.forwarding import isolated_error
@@ -50,6 +51,7 @@ class SessionOpening:
         bars: Bars,
         attention: AttentionDesk,
         fanout: Fanout,
+        leadership: Leadership,
         context: Callable[[Principal], Context],
         record: Callable[[Context], None],
     ) -> None:
@@ -59,6 +61,7 @@ class SessionOpening:
         self._bars = bars
         self._attention = attention
         self._fanout = fanout
+        self._leadership = leadership
         self._context = context
         self._record = record
 
@@ -114,7 +117,12 @@ class SessionOpening:
     def _admit(self, login: _Login, context: Context, news: JsonObject | None) -> None:
         """Let a session in; ``news`` is what its user's rooms are told."""
         user, device = login.who.user, login.who.device
-        greeting = resumed_frames(context) if login.resumed else welcome_frame(context, self._log)
+        isolated = self._leadership.isolated
+        greeting = (
+            resumed_frames(context, isolated)
+            if login.resumed
+            else welcome_frame(context, self._log, isolated or "")
+        )
         self._door.admit(login.link, login.sid, context, login.address, greeting, told=news is not None)
         if news is not None:
             self._fanout.presence(user, *self._sessions.state_of(user), notice=news)

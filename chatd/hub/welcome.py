@@ -42,17 +42,27 @@ def standing_frame(context: Context, event: JsonObject) -> JsonObject:
     }
 
 
-def resumed_frames(context: Context) -> bytes:
+def isolated_frame(reason: str) -> bytes:
+    """Return the notice that what this machine shows may be old; "" if it no longer is."""
+    return encode({"type": "isolated", "reason": reason})
+
+
+def resumed_frames(context: Context, isolated: str | None = None) -> bytes:
     """Return what a session gets that has outlived a hub: it is not live, and its role may be another.
 
-    The former hub may have died between a change of the role and its notice.
+    The former hub may have died between a change of the role and its notice. ``isolated``: see
+    `isolated_frame`; None if there is no other node.
     """
     standing = standing_frame(context, {"type": "resumed", "by": SERVER})
-    return encode({"type": "lagged"}) + encode(standing)
+    mark = b"" if isolated is None else isolated_frame(isolated)
+    return encode({"type": "lagged"}) + encode(standing) + mark
 
 
-def welcome_frame(context: Context, log: EventLog) -> bytes:
-    """Return the first frame of a session: its user, role, permissions, rooms and limits."""
+def welcome_frame(context: Context, log: EventLog, isolated: str = "") -> bytes:
+    """Return the first frame of a session: its user, role, permissions, rooms and limits.
+
+    ``isolated``: why what this machine shows may be old.
+    """
     settings, user = context.rules.settings, context.state.users[context.who.user]
     rates = settings.limits.for_role(context.role)
     return encode(
@@ -74,6 +84,7 @@ def welcome_frame(context: Context, log: EventLog) -> bytes:
             "envelope": settings.security.encryption_enabled,
             "long_text": settings.limits.long_text,
             "page": page_address(settings),
+            **({"isolated": isolated} if isolated else {}),
             "limits": {
                 "message_chars": settings.limits.message_chars,
                 "snippet_bytes": settings.limits.snippet_bytes,

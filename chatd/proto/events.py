@@ -64,6 +64,8 @@ class Welcome(FromServer):
     long_text: str = "truncate"
     # Where browsers find the server; "" if it has no web page.
     page: str = ""
+    # Why what the server shows may be old; see `Isolated`.
+    isolated: str = ""
     limits: SessionLimits
 
     def with_standing(self, standing: "Standing") -> "Welcome":
@@ -330,6 +332,16 @@ class Slowed(FromServer):
     seconds: int
 
 
+class Isolated(FromServer):
+    """What this machine shows may be old: `reason` says why. It can be read, not written to.
+
+    With an empty `reason` that is over. A machine that is no node of a cluster never sends it.
+    """
+
+    type: Literal["isolated"]
+    reason: str
+
+
 class Bye(FromServer):
     """The session ends. `retry` says whether connecting again can help.
 
@@ -349,7 +361,7 @@ AnyFromServer = (
     | Redacted | Expired | Held | Archived | RoomRemoved | RoomModeSet | OwnerSet | Invited | Uninvited
     | Announcement | ReadMarker | GuestReminded
     | MessageHeld | MessageApproved | MessageRefused | Attention
-    | Presence | Standing | PingEvent | Lagged | Slowed | AuthorityChanged | Bye
+    | Presence | Standing | PingEvent | Lagged | Slowed | Isolated | AuthorityChanged | Bye
 )  # fmt: skip
 EVENTS: dict[str, type[FromServer]] = {
     get_args(model.fields()["type"].annotation)[0]: model for model in get_args(AnyFromServer)

@@ -92,6 +92,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ping": {},
     "lagged": {},
     "slowed": {"seconds": 3},
+    "isolated": {"reason": "cut off"},
     "authority_changed": {},
     "bye": {"code": "E207", "reason": "r", "fix": "f", "retry": False},
 }

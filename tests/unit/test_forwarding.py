@@ -12,7 +12,9 @@ from chatd.config.schema import Settings
 from chatd.hub.peers import forwarding
 from chatd.hub.peers.leader_desk import SILENCE_SECONDS
 from chatd.hub.peers.peer_channel import RESEND_SECONDS
-from chatd.proto.frames import JsonObject
+from chatd.hub.state.context import Principal
+from chatd.hub.welcome import resumed_frames, welcome_frame
+from chatd.proto.frames import JsonObject, decode, split
 from tests.support.two_hubs import EPOCH, TwoHubs
 
 
@@ -136,6 +138,41 @@ def test_without_a_leader_in_reach_writes_are_refused_and_reads_answered(hubs: T
     assert reply is not None
     assert reply["type"] == "ok"
     assert 1 not in hubs.beta.worker.sessions, "the session of the refused message begins anew, in order"
+
+
+def marks(hubs: TwoHubs) -> list[tuple[int, str]]:
+    """The sessions at the follower that were told that it is isolated or no longer is, with the reason."""
+    return [(sid, frame["reason"]) for sid, frame in hubs.beta.worker.notices if frame["type"] == "isolated"]
+
+
+def test_what_an_isolated_node_shows_is_marked(hubs: TwoHubs) -> None:
+    hubs.beta_desk.isolate(False)
+    hubs.exchange()
+    assert marks(hubs) == []
+    for _ in range(3):
+        hubs.beta_desk.isolate(True)
+        hubs.exchange()
+    ((sid, reason),) = marks(hubs)
+    assert sid == 1
+    assert "what you see may be old" in reason
+    assert hubs.beta.hub.leadership.isolated == reason
+    hubs.beta_desk.isolate(True, full=True)
+    hubs.exchange()
+    assert "a full disk" in marks(hubs)[-1][1]
+    hubs.beta_desk.isolate(False)
+    hubs.exchange()
+    assert marks(hubs)[-1] == (1, "")
+    assert len(marks(hubs)) == 3
+
+
+def test_a_session_that_opens_or_resumes_at_an_isolated_node_is_told(hubs: TwoHubs) -> None:
+    context = hubs.beta.hub.context(Principal("ada", "dev"))
+    assert b"isolated" not in welcome_frame(context, hubs.beta.log)
+    (welcome,) = split(welcome_frame(context, hubs.beta.log, "cut off"))
+    assert decode(welcome)["isolated"] == "cut off"
+    assert [decode(one)["type"] for one in split(resumed_frames(context))] == ["lagged", "standing"]
+    *_, mark = split(resumed_frames(context, ""))
+    assert decode(mark) == {"type": "isolated", "reason": ""}
 
 
 def test_an_isolated_node_can_send_its_clients_elsewhere(hubs: TwoHubs) -> None:

@@ -12,7 +12,7 @@ from chatctl.model.commands import TABLE, help_lines
 from chatctl.model.render import Quote, Viewer, day_of, mentions, plain, render, short_count, title
 from chatctl.model.wrapping import columns, wrap
 from chatd.errors import ChatdError
-from chatd.proto.events import Bye, Presence, Slowed, Standing, parse_from_server
+from chatd.proto.events import Bye, Isolated, Presence, Slowed, Standing, parse_from_server
 from chatd.proto.text import visible
 from tests.support.hostile import TEXTS
 
@@ -72,6 +72,8 @@ RENDERED: list[tuple[AnyEvent, str]] = [
     (standing("muted", room="#war", until=AT), "-!- al muted you in #war until 2026-11-23 14:02:11Z"),
     (standing("unmuted", room="#war", reason="ok"), "-!- al ended your mute in #war: ok"),
     (standing("something newer"), ""),
+    (Isolated(type="isolated", reason="cut off"), "-!- cut off"),
+    (Isolated(type="isolated", reason=""), "-!- this server is up to date again"),
     (Slowed(type="slowed", seconds=3), "-!- too fast: your messages are held back for 3 s; nothing is lost"),
     (event("dm_opened"), ""),
     (Disconnected(ChatdError("E607"), 1.0), ""),

@@ -48,6 +48,11 @@ ASKS_SECONDS = 5.0
 HOOKS_SECONDS = 1.0
 
 
+# What sessions are told that read on.
+_CUT_OFF = "this server is cut off from the others; what you see may be old"
+_FULL = "this server has a full disk and takes nothing of the others; what you see may be old"
+
+
 class ClusterHub(Protocol):
     """The part of the hub that decides, and goes on with what was decided elsewhere."""
 
@@ -69,6 +74,7 @@ class ClusterHub(Protocol):
     def link_lost(self, link: Link) -> None: ...
     def end_resending(self) -> None: ...
     def end_sessions(self, error: ChatdError) -> None: ...
+    def mark_isolated(self, reason: str) -> None: ...
     @property
     def tell_presence(self) -> Tell: ...
 
@@ -160,6 +166,7 @@ class PeerDesk:
         """
         self.forwarding.isolate(isolated, full=full)
         self._follower.turns_away = isolated and cut
+        self._hub.mark_isolated((_FULL if full else _CUT_OFF) if isolated else "")
         if self._follower.turns_away and len(self._hub.sessions):
             self._hub.end_sessions(isolated_error(full=full))
 

@@ -45,6 +45,11 @@ const HANDLERS = {
     state.touch("state");
   },
   slowed: (state, event) => state.note(describe(event) ?? ""),
+  isolated: (state, event) => {
+    state.isolated = line(event.reason);
+    state.note(describe(event) ?? "");
+    state.touch("state");
+  },
   guest_reminded: (state, event) => state.tell("mention", "", describe(event) ?? ""),
   read: (state, event) => {
     if (!state.joined.has(event.room) && !state.conversations.has(event.room)) return;
@@ -79,6 +84,7 @@ function connected(state, { welcome }) {
   state.trouble = null;
   state.retryAt = 0;
   state.welcome = welcome;
+  state.isolated = line(welcome.isolated ?? "");
   state.me = welcome.user;
   state.device = welcome.device;
   state.instance = welcome.instance;

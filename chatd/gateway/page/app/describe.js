@@ -101,6 +101,7 @@ const SENTENCES = {
       ? `${user} withdrew a message in ${where} that waited for a moderator (${e.count} still wait)`
       : `a message of ${user} in ${where} waits for a moderator (${e.count} in all)`;
   },
+  isolated: (e) => (e.reason ? line(e.reason) : "this server is up to date again"),
   slowed: (e) => `too fast: your messages are held back for ${e.seconds} s; nothing is lost`,
   presence: (e) => presence(e),
   standing: (e) => standing(e),

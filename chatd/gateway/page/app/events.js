@@ -36,7 +36,7 @@ const LOGGED = {
 const OTHERS = {
   welcome:
     "protocol:i server version instance user device role permissions:t rooms:t invites?:t head:i " +
-    "lineage?:a time:i long_text? limits:o",
+    "lineage?:a time:i long_text? isolated? limits:o",
   ok: "id:i result:o",
   error: "id:i code reason fix",
   attention: "what count:i user place",
@@ -45,6 +45,7 @@ const OTHERS = {
   ping: "",
   lagged: "",
   slowed: "seconds:i",
+  isolated: "reason",
   authority_changed: "",
   bye: "code reason fix retry:b retry_after?:i",
 };

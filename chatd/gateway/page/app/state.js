@@ -48,6 +48,8 @@ export class ChatState {
     this.role = "";
     /** Permissions of this user's present role (docs/protocol.md, section 10). @type {Set<string>} */
     this.permissions = new Set();
+    /** Why what the server shows may be old, "" if it is not. */
+    this.isolated = "";
     /** The last welcome: `limits`, `long_text`, `version`. @type {any} */
     this.welcome = null;
     /** SHA-256 of this browser's key and of the CA that it knows, in hex; null without an identity. */

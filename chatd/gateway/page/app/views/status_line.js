@@ -31,12 +31,13 @@ export class StatusLine {
   }
 
   #text() {
-    const { phase, trouble, unsent, isKept, certificateEnds } = this.model;
+    const { phase, trouble, unsent, isKept, isolated, certificateEnds } = this.model;
     const waiting = unsent ? ` ${unsent} unsent, kept here.` : "";
     if (phase === "reconnecting") return `Not connected: ${trouble?.reason ?? "the connection was cut"}.${waiting}`;
     if (phase === "connecting" || phase === "starting") return "Connecting\u2026";
     if (phase === "ended") return `Disconnected: ${trouble ? explain(trouble) : "the session has ended."}`;
     if (phase === "other-tab") return "This chat is open in another tab.";
+    if (phase === "connected" && isolated) return `${isolated[0].toUpperCase()}${isolated.slice(1)}.${waiting}`;
     if (phase === "connected" && !isKept) {
       return "This browser keeps nothing: once the page is closed, you need a new invite. Leave private mode.";
     }
