@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from chatd.cluster.log_link import RESEED, LogLink, StreamGoneError
@@ -43,6 +44,7 @@ log_server = get_log("server")
 # are read for it.
 TAKEN_EVENTS: Final = 1000
 READ_MESSAGES: Final = 256
+READ_BYTES: Final = 8 * 1024 * 1024
 # The place of a log whose next start makes the stream anew.
 _RESEED_SEQ: Final = -1
 
@@ -74,7 +76,14 @@ class TakenMessages(NamedTuple):
     void: int = 0
 
 
-def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds: float) -> StreamPlace:
+def lead_stream(
+    log: EventLog,
+    link: LogLink,
+    keys: TailKeys,
+    node: str,
+    seconds: float,
+    progress: Callable[[], None] = lambda: None,
+) -> StreamPlace:
     """Take over what the stream has more than the log, then claim the lead; return the place.
 
     Makes the stream of a log that never was in one. Raises E504; E506 while the stream does not answer;
@@ -83,7 +92,7 @@ def lead_stream(log: EventLog, link: LogLink, keys: TailKeys, node: str, seconds
     if not keys.current and not keys.replace():
         raise locked()
     try:
-        place = _begin(log, link, keys, node, seconds) or catch_up(log, link, keys)
+        place = _begin(log, link, keys, node, seconds) or catch_up(log, link, keys, progress)
     except OSError as error:
         raise ChatdError("E506", str(error)) from error
     except StreamGoneError:
@@ -103,10 +112,13 @@ def claim_after(place: StreamPlace, log: EventLog, node: str, keys: TailKeys) ->
     )
 
 
-def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
+def catch_up(
+    log: EventLog, link: LogLink, keys: TailKeys, progress: Callable[[], None] = lambda: None
+) -> StreamPlace:
     """Judge every message after the log's place, append what counts to the log; return the new place.
 
-    Raises E504, E618, E621, OSError, StreamGoneError.
+    ``progress`` is called after each: a node that was away for long reads for minutes. Raises E504, E618,
+    E621, OSError, StreamGoneError.
     """
     place, bounds = stored_place(log), link.bounds()
     place = place._replace(seq=max(0, place.seq))  # a copy of a log that has yet to begin the stream
@@ -114,13 +126,18 @@ def catch_up(log: EventLog, link: LogLink, keys: TailKeys) -> StreamPlace:
         reason = f"the stream has messages {bounds.first} to {bounds.last}; this node has read {place.seq}"
         raise BehindError(reason)
     while place.seq < bounds.last:
-        waiting: deque[bytes] = deque()
-        for seq in range(place.seq + 1, min(bounds.last, place.seq + READ_MESSAGES) + 1):
+        waiting, size, seq = deque[bytes](), 0, place.seq
+        while seq < bounds.last and len(waiting) < READ_MESSAGES and size < READ_BYTES:
+            seq += 1
             if (data := link.read(seq)) is None:
                 raise BehindError(f"message {seq} is missing from the stream")
             waiting.append(data)
-        place = take_messages(log, keys, place, waiting).place
-        crash_point("cluster.follow.taken")
+            size += len(data)
+            progress()
+        while waiting:
+            place = take_messages(log, keys, place, waiting).place
+            crash_point("cluster.follow.taken")
+            progress()
     if not place.generation:
         raise ChatdError("E621", "the stream belongs to another log", RESEED)
     return place

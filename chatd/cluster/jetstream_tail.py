@@ -20,9 +20,11 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from chatd.cluster.log_link import StreamGoneError
+from chatd.cluster.log_link import GONE_SECONDS, RESEED, StreamGoneError
 from chatd.cluster.nats_address import NatsAddress
 from chatd.cluster.nats_thread import NatsThread, ask
+from chatd.cluster.stream_state import NO_STREAM
+from chatd.logs.logger import get_log
 
 HEARTBEAT_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 1.6
@@ -31,6 +33,8 @@ DIRECT_SECONDS: Final = 0.3
 # Bytes that wait for the loop. Beyond it messages are left to the next consumer.
 WAITING_BYTES: Final = 16 * 1024 * 1024
 _NANOSECONDS: Final = 1_000_000_000
+
+log_errors = get_log("errors")
 
 
 class JetStreamTail:
@@ -43,6 +47,9 @@ class JetStreamTail:
         self._waiting = 0
         self._trimmed = self._broken = self._closing = False
         self._heard = 0.0
+        # Since when the servers say that there is no such stream.
+        self._gone_since: float | None = None
+        self._told_gone = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._nats = NatsThread(address)
         self._serving = self._nats.begin(self._serve())
@@ -91,7 +98,9 @@ class JetStreamTail:
                 if not creating.done():
                     await self._read_directly(client)
             answer = creating.result()
-            if "error" in json.loads(answer):
+            error = json.loads(answer).get("error")
+            self._note_gone(error is not None and error.get("err_code") == NO_STREAM)
+            if error is not None:
                 return
             while client.is_connected and not self._broken and not self._closing:
                 if self._now() - self._heard > SILENCE_SECONDS:
@@ -116,6 +125,17 @@ class JetStreamTail:
             if seq != self._next:
                 return
             self._add(reply.data)
+
+    def _note_gone(self, gone: bool) -> None:
+        """Tell once that there is no stream any more: the log that follows it can be read meanwhile."""
+        if not gone:
+            self._gone_since = None
+            return
+        self._gone_since = self._gone_since or self._now()
+        if self._now() - self._gone_since >= GONE_SECONDS and not self._told_gone:
+            self._told_gone = True
+            what = "the cluster's stream is gone: nothing can be written"
+            log_errors.error("stream_gone", code="E621", what=what, fix=f"on all nodes {RESEED}")
 
     async def _take(self, message: Msg) -> None:
         self._heard = self._now()

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple, Protocol
 
 # What to do about a stream that is gone, or that does not continue the log.
 RESEED: Final = "stop chatd, then run: chatd cluster reseed"
+# Servers that have just started may not know their stream yet.
+GONE_SECONDS: Final = 15.0
 
 
 class Outcome(Enum):

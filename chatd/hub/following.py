@@ -43,6 +43,10 @@ from chatd.store.event_log import EventLog
 
 log_server = get_log("server")
 
+# For how long a hub that is behind takes messages before it serves its clients and the supervisor again.
+TURN_SECONDS = 1.0
+# While so many wait to be judged, the others stay with the tail, which has a bound of its own.
+UNREAD_MESSAGES = 64
 APPLIED_KIND = "applied"
 LEAVE_KIND = "leave"
 # A node asks for the lead (`chatd cluster lead`).
@@ -202,11 +206,13 @@ class ClusterSeat:
         if self.leadership.leads:
             return
         try:
-            self._unread.extend(self._tail.receive())
+            if len(self._unread) < UNREAD_MESSAGES:
+                self._unread.extend(self._tail.receive())
         except StreamGoneError:
             raise ChatdError("E506", "the stream was trimmed beyond this node's place") from None
         before = self.backend.place
-        while self._unread and self._log.try_begin():
+        until = time.monotonic() + TURN_SECONDS
+        while self._unread and time.monotonic() < until and self._log.try_begin():
             try:
                 taken = take_messages(self._log, self._keys, self.backend.place, self._unread)
             except NoKeyError as error:

@@ -12,7 +12,7 @@ from chatd.child.supervised import Supervised
 from chatd.cluster.follow_stream import NoKeyError, catch_up, found_stream, lead_stream, may_found
 from chatd.cluster.key_exchange import KIND as KEY_KIND
 from chatd.cluster.key_exchange import KeyExchange
-from chatd.cluster.log_link import RESEED, LogLink, StreamGoneError
+from chatd.cluster.log_link import GONE_SECONDS, RESEED, LogLink, StreamGoneError
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.peer_link import PeerLink
 from chatd.cluster.stream_backend import StreamBackend
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 log = get_log("server")
 
 RETRY_SECONDS: Final = 0.05
-# Servers that have just started may not know their stream yet.
-GONE_SECONDS: Final = 15.0
 # For so long a log that was in a stream waits for it; then it follows from where it is, and can be read.
 AWAIT_SECONDS: Final = 1.0
 Result = TypeVar("Result")
@@ -47,7 +45,7 @@ def lead(child: Supervised, events: EventLog, progress: Callable[[], None]) -> S
     keys = TailKeys(events)
 
     def attempt() -> StreamBackend:
-        place = lead_stream(events, link, keys, cluster.node, cluster.stall_seconds)
+        place = lead_stream(events, link, keys, cluster.node, cluster.stall_seconds, progress)
         exchange = KeyExchange(keys, link)
         return StreamBackend(events, link, keys, place, cluster.stall_seconds, exchange=exchange)
 
@@ -65,7 +63,7 @@ def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) ->
     link = _link(child)
     keys = TailKeys(events)
     peers = NatsPeers(partial(read_address, child.home), cluster.node, cluster.others)
-    start = _FollowedStart(events, link, keys, peers, cluster.node, cluster.stall_seconds)
+    start = _FollowedStart(events, link, keys, peers, cluster.node, cluster.stall_seconds, progress)
     place = _repeat(child, progress, start.attempt)
     settings = SettingsDesk(child.settings, stored_settings(events), place.settings, child.send)
     return ClusterSeat(cluster, events, link, keys, peers, place, settings)
@@ -75,7 +73,14 @@ class _FollowedStart:
     """Attempts to bring a log to the stream's end."""
 
     def __init__(
-        self, events: EventLog, link: LogLink, keys: TailKeys, peers: PeerLink, node: str, seconds: float
+        self,
+        events: EventLog,
+        link: LogLink,
+        keys: TailKeys,
+        peers: PeerLink,
+        node: str,
+        seconds: float,
+        progress: Callable[[], None],
     ) -> None:
         self._events = events
         self._link = link
@@ -83,6 +88,7 @@ class _FollowedStart:
         self._peers = peers
         self._node = node
         self._seconds = seconds
+        self._progress = progress
         self._exchange = KeyExchange(keys, link, peers)
         self._began = time.monotonic()
 
@@ -95,7 +101,7 @@ class _FollowedStart:
         try:
             if may_found(self._events, self._node):
                 return found_stream(self._events, self._link, self._keys, self._node, self._seconds)
-            return catch_up(self._events, self._link, self._keys)
+            return catch_up(self._events, self._link, self._keys, self._progress)
         except NoKeyError as error:
             self._exchange.request(error.number)
             raise ChatdError("E506", error.reason) from error

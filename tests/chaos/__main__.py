@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import bigstart, cluster_kills, kills, points, revocations, storm
+from tests.chaos import bigstart, cluster_away, cluster_kills, kills, points, revocations, storm
 
 
 def _options() -> argparse.Namespace:
@@ -39,6 +39,8 @@ def _options() -> argparse.Namespace:
     trial.add_argument("--what", choices=("server", "workers", "hub"), default="server", help="what to kill")
     trial = trials.add_parser("bigstart", help="time the hub's start on a long log")
     trial.add_argument("--events", type=int, default=1_000_000)
+    trial = trials.add_parser("away", help="time how a node of a cluster catches up")
+    trial.add_argument("--events", type=int, default=1_000_000)
     trial = trials.add_parser("revocations", help="take the access of people who are talking")
     trial.add_argument("--rounds", type=int, default=200)
     return parser.parse_args()
@@ -55,6 +57,8 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
         return [storm.run(folder, clients=options.clients, what=options.what, seed=seed)]
     if options.trial == "bigstart":
         return [bigstart.run(folder, events=options.events, seed=seed)]
+    if options.trial == "away":
+        return [cluster_away.run(folder, events=options.events, seed=seed)]
     if options.trial == "revocations":
         return [revocations.run(folder, rounds=options.rounds, seed=seed)]
     load: dict[str, Any] = {

@@ -52,11 +52,11 @@ def fill(data: Path, count: int) -> None:
     """Fill the log in ``data`` up to ``count`` events."""
     log = EventLog.open(data, now=clock())
     while log.head < count:
-        log.append([_message(seq) for seq in range(log.head + 1, log.head + 1 + BATCH)])
+        log.append([long_message(seq) for seq in range(log.head + 1, log.head + 1 + BATCH)])
     log.close()
 
 
-def _message(seq: int) -> Entry:
+def long_message(seq: int) -> Entry:
     now = clock()
     event = {
         "type": "message",

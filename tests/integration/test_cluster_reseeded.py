@@ -1,13 +1,19 @@
-"""The stream of three machines is lost; a backup of one of them is restored elsewhere."""
+"""The stream of three machines is lost or deleted; a backup of one of them is restored elsewhere."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
+import nats
 import pytest
 
+from chatd.cluster.jetstream import STREAM
+from chatd.cluster.nats_address import read_address
 from tests.support.cluster import CLUSTER_SECONDS, NAMES, Cluster, clustered
 from tests.support.daemon import Daemon, wait_until
 
@@ -41,6 +47,48 @@ def test_a_lost_stream_begins_anew_with_the_longest_log(cluster: Cluster) -> Non
         cluster.stop(name)
     for name in ("a", "b"):
         shutil.rmtree(cluster.nodes[name].home / "data" / "stream")
+    reseed(cluster)
+    for name in NAMES:
+        assert "before the loss" in cluster.chat(name, "history", "--json", "#lobby").stdout
+
+
+def test_a_stream_that_is_deleted_while_all_run_is_told_and_begins_anew(cluster: Cluster) -> None:
+    cluster.wait_for_hubs()
+    cluster.wait_until_writable("b")
+    assert cluster.try_say("b", "before it was deleted")
+    asyncio.run(delete_stream(cluster.nodes["b"].home))
+    for name in NAMES:
+        assert cluster.status(name)["stream_gone"]
+        assert "the stream is gone (E621)" in cluster.nodes[name].chatd("cluster", "status").stdout
+    checked = cluster.first.chatd("check", check=False)
+    assert checked.returncode
+    assert "chatd cluster reseed" in checked.stdout
+    assert "before it was deleted" in cluster.chat("c", "history", "--json", "#lobby").stdout
+    # The one that leads finds out when it writes.
+    follower = next(name for name in NAMES if name != cluster.status("a")["leader"])
+    wait_until(partial(tells_in_its_log, cluster.nodes[follower]), CLUSTER_SECONDS, "the log to tell")
+    for name in NAMES:
+        cluster.stop(name)
+    reseed(cluster)
+    for name in NAMES:
+        assert "before it was deleted" in cluster.chat(name, "history", "--json", "#lobby").stdout
+
+
+async def delete_stream(home: Path) -> None:
+    """Do what an administrator of NATS can."""
+    address = read_address(home)
+    client = await nats.connect(address.url, user=address.user, password=address.password)
+    answer = await client.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=CLUSTER_SECONDS)
+    assert json.loads(answer.data)["success"]
+    await client.close()
+
+
+def tells_in_its_log(node: Daemon) -> bool:
+    return any(line["event"] == "stream_gone" for line in node.log_lines("errors.log"))
+
+
+def reseed(cluster: Cluster) -> None:
+    """Make the stream anew from the longest log, as docs/cluster.md says, and start all nodes."""
     heads = {name: cluster.status(name)["head"] for name in NAMES}
     longest = max(NAMES, key=lambda name: heads[name])
     for name in NAMES:
@@ -49,6 +97,4 @@ def test_a_lost_stream_begins_anew_with_the_longest_log(cluster: Cluster) -> Non
         cluster.start(name)
     cluster.wait_for_hubs()
     cluster.wait_until_writable("b")
-    for name in NAMES:
-        assert "before the loss" in cluster.chat(name, "history", "--json", "#lobby").stdout
     wait_until(cluster.have_one_log, CLUSTER_SECONDS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chatd.cluster.peer_link import PeerMessage
 from chatd.cluster.stream_place import stored_place
 from chatd.hub.commit_policy import CommitThread
 from chatd.hub.state.context import OPERATOR
@@ -199,3 +200,26 @@ def test_the_lead_goes_to_the_node_that_is_named(cluster: MemoryCluster) -> None
     first.start()
     cluster.run()
     assert agree(cluster) and not other.leads
+
+
+@pytest.mark.parametrize("hour", [3_600_000, -3_600_000], ids=["ahead", "behind"])
+def test_a_clock_an_hour_off_changes_times_and_nothing_else(cluster: MemoryCluster, hour: int) -> None:
+    leader = cluster.elect()
+    epoch = leader.following.backend.place.epoch
+    wrong = cluster.followers()[0]
+    clock = wrong.hub._clock
+    wrong.hub._clock = lambda: clock() + hour
+    assert add(leader, "bob")
+    add(wrong, "carl")
+    cluster.run(LEAD_SECONDS * 5)
+    assert cluster.leader is leader
+    assert leader.following.backend.place.epoch == epoch
+    leader.following._take_lead(PeerMessage(wrong.name, "lead", [epoch], b""))
+    leader.end_in_order()
+    cluster.run(LEAD_SECONDS * 2)
+    assert cluster.leader is wrong
+    assert add(wrong, "dave")
+    leader.start()
+    cluster.run()
+    assert agree(cluster)
+    assert {"bob", "carl", "dave"} <= set(leader.hub.state.users)
