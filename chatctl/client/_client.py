@@ -35,7 +35,7 @@ from chatctl.client._transport import Contexts, Transport
 from chatd.errors import ChatdError
 from chatd.pki.home_addresses import servers_of
 from chatd.pki.identity import Identity
-from chatd.proto.events import Standing, Welcome
+from chatd.proto.events import Isolated, Standing, Welcome
 from chatd.proto.frames import INTEGER_LIMIT, JsonObject
 from chatd.proto.text import dm_room
 
@@ -339,6 +339,9 @@ class Client:
         elif isinstance(event, Standing):
             with self._changed:
                 self.welcome = self.welcome.with_standing(event) if self.welcome else None
+        elif isinstance(event, Isolated):
+            with self._changed:
+                self.welcome = self.welcome.with_mark(event) if self.welcome else None
         elif isinstance(event, Disconnected):
             with self._changed:
                 self.connected, self._last_error = False, event.error

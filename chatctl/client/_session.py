@@ -225,7 +225,7 @@ class ClientSession:
             return handle(self, parsed, now)
         if isinstance(parsed, ev.Logged):
             return self._logged(parsed)
-        return [parsed]  # type: ignore[list-item]  # Presence, Standing, Slowed: the table above has all others
+        return [parsed]  # type: ignore[list-item]  # Presence, Standing, Slowed, Isolated: the table has the others
 
     # -- handlers of frames
 
@@ -255,11 +255,6 @@ class ClientSession:
         if self.live:
             self._ask_resume()
         return events
-
-    def _on_isolated(self, event: ev.Isolated, now: float) -> list[AnyEvent]:
-        if self.welcome is not None:
-            self.welcome = self.welcome.model_copy(update={"isolated": event.reason})
-        return [event]
 
     def _on_lagged(self, event: ev.Lagged, now: float) -> list[AnyEvent]:
         if self.live and self._resume_id is None:
@@ -348,7 +343,6 @@ class ClientSession:
         ev.Error: _on_error,
         ev.PingEvent: _on_ping,
         ev.Lagged: _on_lagged,
-        ev.Isolated: _on_isolated,
         ev.AuthorityChanged: _on_authority_changed,
         ev.Bye: _on_bye,
     }

@@ -343,7 +343,7 @@ class ChatModel(Conversations):
     def _noticed(self, event: ev.Slowed | ev.GuestReminded | ev.Attention | ev.Isolated) -> None:
         self.note(render.describe(event) or "")
         if isinstance(event, ev.Isolated) and self.welcome is not None:
-            self.welcome = self.welcome.model_copy(update={"isolated": event.reason})
+            self.welcome = self.welcome.with_mark(event)
             self.changed.add("state")
         if isinstance(event, ev.GuestReminded):
             self.alerts.append(Alert(f"your guest {render.safe(event.guest)}", guest_text.ends(event)))

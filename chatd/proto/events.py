@@ -72,6 +72,10 @@ class Welcome(FromServer):
         """Return this welcome with the present role and permissions."""
         return self.model_copy(update={"role": standing.role, "permissions": standing.permissions})
 
+    def with_mark(self, event: "Isolated") -> "Welcome":
+        """Return this welcome with why what the server shows may be old."""
+        return self.model_copy(update={"isolated": event.reason})
+
 
 class Ok(FromServer):
     """The request `id` succeeded; `result` depends on the request."""

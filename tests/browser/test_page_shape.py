@@ -231,6 +231,17 @@ def test_the_status_line_counts_down_and_offers_to_connect(pages: StagedPages) -
         expect(status).to_be_hidden()
 
 
+def test_what_an_isolated_server_shows_is_marked_as_long_as_it_lasts(pages: StagedPages) -> None:
+    with pages.opened() as page:
+        _enter(page)
+        status = page.locator(".status")
+        tell = "reason => stage.model.take([{ type: 'isolated', reason }])"
+        page.evaluate(tell, "this server is cut off; what you see may be old")
+        expect(status).to_contain_text("This server is cut off; what you see may be old.")
+        page.evaluate(tell, "")
+        expect(status).to_be_hidden()
+
+
 def test_an_invite_is_all_that_the_first_visit_asks_for(pages: StagedPages) -> None:
     with pages.opened("?identity=no") as page:
         expect(page.get_by_text("No envelope here")).to_be_visible()

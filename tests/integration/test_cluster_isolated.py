@@ -15,6 +15,7 @@ from tests.support.daemon import BIN, free_port, wait_until
 from tests.support.hook_senders import bearer, make_hook, post
 from tests.support.https import Https, Reply
 from tests.support.rawclient import RawClient
+from tests.support.terminal import Terminal
 
 BEFORE = "a text from before the loss"
 MARK = "cut off from the others; what you see may be old"
@@ -34,7 +35,19 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def test_an_isolated_node_is_marked_and_says_why_writes_wait(cluster: Cluster) -> None:
+@pytest.fixture
+def terminal(cluster: Cluster, tmp_path: Path) -> Iterator[Terminal]:
+    """`chat` of alice at the node b."""
+    terminal = Terminal(tmp_path, cluster.first.environ)
+    try:
+        terminal.open("chat", [str(BIN / "chat"), "--identity", str(cluster.identity("b"))], columns=140)
+        terminal.wait_for("chat", "connected")
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def test_an_isolated_node_is_marked_and_says_why_writes_wait(cluster: Cluster, terminal: Terminal) -> None:
     node = cluster.nodes["b"]
     hook = make_hook(cluster.first, "#lobby", "text", "backup-bot")
     wait_until(lambda: "backup-bot" in cluster.chat("b", "history", "#lobby").stdout or _hooks(cluster))
@@ -44,6 +57,9 @@ def test_an_isolated_node_is_marked_and_says_why_writes_wait(cluster: Cluster) -
         for name in "ac":
             cluster.kill(name)
         assert MARK in client.until(type="isolated")["reason"]
+
+        terminal.wait_for("chat", "CUT OFF: may be old")
+        terminal.wait_for("chat", f"-!- this server is {MARK}, and what you write waits")
 
         read = cluster.chat("b", "history", "#lobby")
         assert BEFORE in read.stdout
@@ -64,6 +80,8 @@ def test_an_isolated_node_is_marked_and_says_why_writes_wait(cluster: Cluster) -
         for name in "ac":
             cluster.start(name)
     cluster.wait_until_writable("b")
+    terminal.wait_for("chat", "this server is up to date again")
+    wait_until(lambda: "CUT OFF" not in terminal.text("chat"), what="the mark to go")
     assert MARK not in cluster.chat("b", "history", "#lobby").stderr
 
 

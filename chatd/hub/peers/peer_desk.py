@@ -49,8 +49,9 @@ HOOKS_SECONDS = 1.0
 
 
 # What sessions are told that read on.
-_CUT_OFF = "this server is cut off from the others; what you see may be old"
-_FULL = "this server has a full disk and takes nothing of the others; what you see may be old"
+_WAITS = "what you see may be old, and what you write waits"
+_CUT_OFF = f"this server is cut off from the others; {_WAITS}"
+_FULL = f"this server has a full disk and takes nothing of the others; {_WAITS}"
 
 
 class ClusterHub(Protocol):
