@@ -52,9 +52,9 @@ export class Client {
     await this.holder.load();
     setInterval(() => this.background(() => this.#upkeep()), UPKEEP_MS);
     addEventListener("online", () => this.tryNow());
-    addEventListener("pagehide", () => this.background(() => this.memory.save()));
     document.addEventListener("visibilitychange", () => {
-      if (document.hidden) this.background(() => this.memory.save());
+      // Also when the page goes away, after pagehide.
+      if (document.hidden) this.#rest();
       else if (this.model.phase === "reconnecting") this.tryNow();
     });
     this.tabs.ask();
@@ -66,19 +66,22 @@ export class Client {
     const before = this.model.phase;
     this.#phase("joining");
     try {
-      // Ask the browser not to drop the key when space is short.
-      await navigator.storage?.persist?.();
+      if (before === "other-tab") await this.#refuseSecond();
+      // Ask the browser not to drop the key when space is short. Firefox answers when the user does, or never.
+      navigator.storage?.persist?.().catch(() => {});
       await this.holder.join(code, device);
     } catch (error) {
       this.#phase(before);
       throw asFault(error);
     }
-    this.#connect();
+    if (this.tabs.isMine) this.#connect();
+    else this.tabs.steal();
   }
 
   async forget() {
     this.uplink.stop();
     this.#phase("no-identity");
+    this.memory.isOver = true;
     await this.store.clear();
     this.tabs.release();
     globalThis.location.reload();
@@ -139,7 +142,8 @@ export class Client {
 
   /** @param {string} name @param {string} text */
   keepDraft(name, text) {
-    this.memory.keepDraft(name, text);
+    const saving = this.memory.keepDraft(name, text);
+    this.background(() => saving);
   }
 
   /** @param {string} name */
@@ -171,6 +175,18 @@ export class Client {
         // A cut connection is shown as such.
         if (!["E503", "E607", "E611"].includes(code)) this.model.tell("error", "", reason, { fix });
       });
+  }
+
+  #rest() {
+    this.memory.park();
+    this.background(() => this.memory.save());
+  }
+
+  /** Another tab may have joined since this one was opened. */
+  async #refuseSecond() {
+    await this.holder.load();
+    const { identity } = this.holder;
+    if (identity) throw new Fault("E608", `this browser is ${identity.user} already`, "use this tab");
   }
 
   /** This tab has the session. */

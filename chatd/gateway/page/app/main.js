@@ -23,6 +23,8 @@ function inviteOfLink() {
 export async function run(model, root) {
   applyTheme();
   let code = inviteOfLink();
+  /** A tab that has not joined was asked to let this one go first. */
+  let asked = false;
   /** @type {any} */
   let chat = null;
   /** @type {any} */
@@ -33,11 +35,16 @@ export async function run(model, root) {
   };
   const welcome = new WelcomePage(model);
   const view = async () => {
-    if (["no-identity", "joining"].includes(model.phase)) {
+    if (code && !asked && model.phase === "other-tab" && !model.me) {
+      asked = true;
+      model.takeOver();
+    } else if (["no-identity", "joining"].includes(model.phase) || (model.phase === "other-tab" && !model.me)) {
       show(welcome.element);
-      const given = code;
-      code = "";
-      if (given && model.phase === "no-identity") await welcome.redeem(given);
+      if (code && model.phase === "no-identity") {
+        const given = code;
+        code = "";
+        await welcome.redeem(given);
+      }
     } else if (model.phase !== "starting") {
       chat ??= new ChatPage(model);
       if (code && isLost(model)) {

@@ -8,6 +8,7 @@ const ROOMS_KEPT = 100;
 /** Characters kept of a conversation: a hundred snippets would be five million. */
 const CHARS_KEPT = 100_000;
 const SAVE_MS = 1_000;
+const PARKED = "chatd.drafts";
 
 /** @typedef {import("./store.js").Write} Write */
 
@@ -18,6 +19,8 @@ export class Memory {
   #drafts = new Map();
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
+  /** Everything was forgotten: keep nothing more. */
+  isOver = false;
   #saved = "";
   #owner = "";
 
@@ -38,6 +41,10 @@ export class Memory {
     const cursor = await this.store.get("keep", "cursor");
     this.#owner = (await this.store.get("keep", "owner")) ?? "";
     for (const [name, text] of await this.store.all("drafts")) state.conversation(String(name)).draft = text;
+    for (const [name, text] of parked()) {
+      state.conversation(name).draft = text;
+      await this.keepDraft(name, text);
+    }
     // This tab may have had the session before, and another one since.
     session.cursor = cursor?.seq ?? null;
     session.lineage = cursor?.lineage ?? [];
@@ -85,10 +92,21 @@ export class Memory {
     this.#later();
   }
 
-  /** @param {string} name @param {string} text */
-  keepDraft(name, text) {
+  /** Save a draft at once: the page may be reloaded right after the last key. @param {string} name @param {string} text */
+  async keepDraft(name, text) {
     this.#drafts.set(name, text);
-    this.#later();
+    await this.store.write([["drafts", name, text || undefined]]);
+    if (this.#drafts.get(name) === text) this.#drafts.delete(name);
+  }
+
+  /** Put drafts that are not saved where it takes no time: the page goes away. */
+  park() {
+    if (this.isOver || !this.#drafts.size) return;
+    try {
+      sessionStorage.setItem(PARKED, JSON.stringify([...this.#drafts]));
+    } catch {
+      // The browser keeps nothing.
+    }
   }
 
   /** Save what is not saved: rows and cursor at once, so that they fit together. */
@@ -129,5 +147,16 @@ export class Memory {
 
   #later() {
     this.#timer ??= setTimeout(() => void this.save().catch(() => {}), SAVE_MS);
+  }
+}
+
+/** The drafts that the page before could not save. @returns {[string, string][]} */
+function parked() {
+  try {
+    const found = JSON.parse(sessionStorage.getItem(PARKED) ?? "[]");
+    sessionStorage.removeItem(PARKED);
+    return found.map((/** @type {any[]} */ [name, text]) => [String(name), String(text)]);
+  } catch {
+    return [];
   }
 }

@@ -75,7 +75,9 @@ export class ChatPage {
     this.title = h("h1.cut");
     this.topic = h("p.cut.grow.small");
     this.instance = h("h1.cut");
+    this.newest = h("span");
     this.jump = button("", () => this.timeline.list.toEnd(), { icon: "down", class: "jump", hidden: true, "aria-label": "To the newest message" });
+    this.jump.append(this.newest);
     this.veil = button("Close", () => this.#drawer(""), { class: "veil", bare: true });
     this.about = button("About this room", () => model.here?.kind === "room" && void openRoomInfo(model, model.current, say), { icon: "more", bare: true });
     this.side = h(
@@ -130,7 +132,7 @@ export class ChatPage {
       this.announcer.update();
       this.#scrolled();
     }
-    if (parts.has("members") || parts.has("rooms")) this.members.update();
+    if (["members", "rooms", "state"].some((part) => parts.has(part))) this.members.update();
     this.composer.update();
     this.attention.count();
     if (parts.has("notices")) this.attention.notices();
@@ -220,7 +222,7 @@ export class ChatPage {
     const away = Boolean(this.model.here) && !list.stuck;
     this.jump.hidden = !away || this.timeline.element.hidden;
     const unread = this.model.here?.unread ?? 0;
-    this.jump.lastChild.textContent = unread ? `${short(unread)} new` : "Newest";
+    this.newest.textContent = unread ? `${short(unread)} new` : "Newest";
     this.#look();
   }
 

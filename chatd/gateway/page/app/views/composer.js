@@ -40,6 +40,8 @@ export class Composer {
     );
     this.input.addEventListener("input", () => this.#typed());
     this.input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
+    // The client saves drafts on the event that comes next, visibilitychange.
+    addEventListener("pagehide", () => this.#keep());
     this.input.addEventListener("paste", (/** @type {ClipboardEvent} */ event) => this.#pasted(event));
   }
 
@@ -100,6 +102,8 @@ export class Composer {
     const text = this.input.value.replace(/^\n+|\s+$/g, "");
     if (!text || this.input.disabled || !(await this.#fits(text))) return;
     const { room, reply, edit, asSnippet } = this;
+    // At once: what is typed meanwhile is the next message, and a command may lead to another conversation.
+    this.#empty();
     try {
       if (edit) await this.model.edit(edit.seq, text, room);
       else if (asSnippet || !text.startsWith("/") || !(await this.acts.command(text))) {
@@ -108,13 +112,30 @@ export class Composer {
     } catch (error) {
       // What the server refuses later is shown at the message; this was not even kept.
       this.acts.fail(explain(error));
+      this.#giveBack(room, text, { reply, edit, asSnippet });
       return;
     }
+    this.acts.sent();
+  }
+
+  #empty() {
     this.edit = null;
     this.#set("");
     this.drop();
     this.#keep();
-    this.acts.sent();
+  }
+
+  /** @param {string} room @param {string} text @param {{reply: Row | null, edit: Row | null, asSnippet: boolean}} about */
+  #giveBack(room, text, { reply, edit, asSnippet }) {
+    if (this.room !== room || this.input.value) {
+      if (!edit && !this.model.conversation(room).draft) this.model.setDraft(room, text);
+      return;
+    }
+    if (edit) this.change(edit);
+    else if (reply) this.answer(reply);
+    else if (asSnippet) this.#snippet();
+    this.#set(text);
+    this.#keep();
   }
 
   /** Ask before the server would cut a text. @param {string} text @returns {Promise<boolean>} */
@@ -190,6 +211,10 @@ export class Composer {
   #pasted(event) {
     const text = event.clipboardData?.getData("text/plain") ?? "";
     if (this.input.value || this.edit || !text.trim().includes("\n")) return;
+    this.#snippet();
+  }
+
+  #snippet() {
     this.asSnippet = true;
     this.#note("Pasted lines: sent as a snippet", "Send as text");
   }

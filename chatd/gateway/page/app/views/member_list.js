@@ -30,10 +30,13 @@ export class MemberList {
 
   update() {
     const here = this.model.here;
-    const members = here ? [.../** @type {Map<string, Member>} */ (here.members).values()] : [];
+    const live = this.model.phase === "connected";
+    const known = here ? [.../** @type {Map<string, Member>} */ (here.members).values()] : [];
+    // Without a connection nobody knows who is here.
+    const members = live ? known : known.map((one) => ({ ...one, state: "offline", text: "" }));
     const present = members.filter((one) => one.state !== "offline").length;
     members.sort((one, other) => rank(one) - rank(other) || (one.user < other.user ? -1 : 1));
-    this.title.textContent = members.length ? `Here: ${present} of ${members.length}` : "Members";
+    this.title.textContent = members.length && live ? `Here: ${present} of ${members.length}` : "Members";
     this.inviting.hidden = here?.kind !== "room";
     fill(
       this.list,
