@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from chatd.cli.addresses import split_address
 from chatd.cli.audit_lines import note_act
 from chatd.cli.cluster_init import split_member
 from chatd.cli.join_file import join_command, write_join_file
@@ -19,7 +20,7 @@ from chatd.console import output
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.nats.nats_server import require_nats
-from chatd.nats.told_members import Members, store_members
+from chatd.nats.told_members import Members, addresses_without, store_members
 from chatd.pki.node_authority import NodeAuthority, read_pins
 
 
@@ -31,13 +32,19 @@ from chatd.pki.node_authority import NodeAuthority, read_pins
     metavar="HOST:PORT",
     help="Where clients reach the new machine. Default: its HOST and the port of this server.",
 )
+@click.option(
+    "--old-address",
+    metavar="HOST:PORT",
+    help="Where clients reached OLD. Default: the addresses of this server with OLD's HOST, if no other "
+    "node has it.",
+)
 @join_folder_option
 @click.pass_obj
-def replace(home: Home, old: str, new: str, address: str | None, out: Path) -> None:
+def replace(home: Home, old: str, new: str, address: str | None, old_address: str | None, out: Path) -> None:
     """Put a new node in the place of OLD, which is lost; run it on any other node while that runs.
 
     Writes a join file for the new one, whose name must never have been used. OLD can never come back: its key
-    opens no port any more.
+    opens no port any more. New identities do not name its address any more.
     """
     home.require_initialised()
     settings = load_settings(home.path, {})
@@ -45,7 +52,9 @@ def replace(home: Home, old: str, new: str, address: str | None, out: Path) -> N
     node = make_node(name, host, address, settings.server.port)
     _require_sensible(settings, old, node)
     require_nats()
+    former = former_addresses(settings, old, old_address)
     _require_gone(home, settings, old)
+    settings = _without(settings, former)
     pins = {one: pin for one, pin in read_pins(home.certs).items() if one != old}
     rest = {one: route for one, route in settings.cluster.members.items() if one != old}
     own = settings.cluster.node
@@ -55,7 +64,7 @@ def replace(home: Home, old: str, new: str, address: str | None, out: Path) -> N
     files.issue(node)
     path = out / f"{name}.join"
     write_join_file(path, files.join_file_of(node))
-    told = Members({one.name: one.route for one in nodes}, files.pins, node.clients)
+    told = Members({one.name: one.route for one in nodes}, files.pins, node.clients, former)
     try:
         _tell(home, told, list(rest))
         store_members(home.path, told)
@@ -64,6 +73,27 @@ def replace(home: Home, old: str, new: str, address: str | None, out: Path) -> N
         raise
     note_act(home.path, "cluster_node_replaced", old=old, node=name)
     _show(home, old, name, path, list(rest))
+    if not former:
+        output.note(f"take the address of {old} out of server.addresses on each node")
+
+
+def former_addresses(settings: Settings, old: str, named: str | None) -> list[str]:
+    """Return where clients reached a node, HOST:PORT; nothing if the settings do not tell. Raises E404."""
+    known = settings.server.client_addresses
+    if named is not None:
+        if named not in known:
+            reason = f"{named} is not in server.addresses: {', '.join(known) or 'nothing'}"
+            raise ChatdError("E404", reason, "name one of them")
+        return [named]
+    hosts = {name: split_address(route, 0)[0] for name, route in settings.cluster.members.items()}
+    host = hosts.pop(old)
+    # Of two nodes on one machine, the host does not tell whose address it is.
+    return [] if host in hosts.values() else [one for one in known if split_address(one, 0)[0] == host]
+
+
+def _without(settings: Settings, former: list[str]) -> Settings:
+    left = addresses_without(settings.server, former)
+    return settings.model_copy(update={"server": settings.server.model_copy(update={"addresses": left})})
 
 
 def _require_sensible(settings: Settings, old: str, new: Node) -> None:
@@ -114,4 +144,3 @@ def _show(home: Home, old: str, name: str, path: Path, others: list[str]) -> Non
         output.note(f"on {other}: chatd restart")
     output.note(f"then here: {chatd_command(home.path, 'restart')}")
     output.note(f"then on {name}: {join_command(path)}")
-    output.note(f"take the address of {old} out of server.addresses on each node")

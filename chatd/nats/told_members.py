@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
+from chatd.config.sections import ServerSection
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.nats.answer_fields import read_answer
@@ -18,11 +20,15 @@ log = get_log("audit")
 
 
 class Members(NamedTuple):
-    """``members`` and one more ``address`` are for the settings, ``pins`` for `write_pins`."""
+    """``members`` and one more ``address`` are for the settings, ``pins`` for `write_pins`.
+
+    ``former`` are the addresses, HOST:PORT, at which clients reached a node that is no member any more.
+    """
 
     members: dict[str, str]
     pins: dict[str, str]
     address: str
+    former: Sequence[str] = ()
 
 
 class MembersAnswer(NamedTuple):
@@ -45,15 +51,24 @@ def take_members(home: Path, data: bytes) -> MembersAnswer:
 
 
 def store_members(home: Path, told: Members) -> None:
-    """Write the members. Raises ValueError if they do not include this node, E600, E606."""
+    """Write the members. Raises ValueError if they do not include this node, TypeError, E600, E606."""
     settings = load_settings(home, {})
     tree = settings.model_dump(mode="json")
     cluster, server = tree["cluster"], tree["server"]
+    if isinstance(told.former, str) or not all(isinstance(one, str) for one in told.former):
+        raise ValueError("its former addresses are no list")
     if told.members.get(settings.cluster.node) != settings.cluster.members.get(settings.cluster.node):
         raise ValueError("it does not name this node as it is")
     cluster["members"] = told.members
-    server["addresses"] = list(dict.fromkeys([*server["addresses"], told.address]))
+    kept = addresses_without(settings.server, told.former)
+    server["addresses"] = list(dict.fromkeys([*kept, told.address]))
     changed = Settings.model_validate(tree)
     # The keys first: without one a member would be refused, and a key alone lets nobody in who has no route.
     write_pins(home / "certs", told.pins)
     write_settings(home, changed)
+
+
+def addresses_without(server: ServerSection, former: Collection[str]) -> list[str]:
+    """Return the addresses for clients as they are written, but for the former ones, which are HOST:PORT."""
+    written = server.addresses
+    return [one for one in written if one not in former and f"{one}:{server.port}" not in former]

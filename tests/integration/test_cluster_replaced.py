@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from chatd.cli.node_probe import Reached, probe
+from chatd.config.loading import load_settings
 from tests.support.cluster import CLUSTER_SECONDS, Cluster, clustered
 from tests.support.daemon import Daemon, wait_until
 from tests.support.fixed_port import fixed_port
@@ -55,7 +56,7 @@ def test_a_new_machine_takes_the_place_of_a_lost_one(cluster: Cluster) -> None:
     wait_until(lambda: not answers(cluster, "c"), CLUSTER_SECONDS)
     cluster.first.chatd(
         *("cluster", "replace", "c", f"d=127.0.0.1:{fixed_port()}", "--out", str(root)),
-        *("--address", f"127.0.0.1:{new.port}"),
+        *("--address", f"127.0.0.1:{new.port}", "--old-address", f"127.0.0.1:{lost.port}"),
     )
     try:
         for name in ("b", "a"):
@@ -66,6 +67,10 @@ def test_a_new_machine_takes_the_place_of_a_lost_one(cluster: Cluster) -> None:
         cluster.wait_for_hubs("d")
         assert "before the loss" in cluster.chat("d", "history", "--json", "#lobby").stdout
         cluster.wait_until_writable("d")
+        for name in ("a", "b", "d"):
+            addresses = load_settings(cluster.nodes[name].home, {}).server.client_addresses
+            assert f"127.0.0.1:{lost.port}" not in addresses
+            assert f"127.0.0.1:{new.port}" in addresses
         assert probe(lost.home / "certs", route_of(cluster, "a")) is Reached.REFUSED
     finally:
         new.stop()
