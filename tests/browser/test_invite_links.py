@@ -1,4 +1,4 @@
-"""Links of invites: whatever tabs are open, and whatever the browser asks, the invite is used; a real server."""
+"""Links of invites: whatever tabs are open, and whatever the browser asks, the invite is used."""
 
 from __future__ import annotations
 

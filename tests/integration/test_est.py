@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from chatd.pki.signing_request import REQUEST_LIMIT
 from tests.support.daemon import Daemon
 from tests.support.https import Https, gateway
 from tests.support.joining import devices_of, invite
+
+pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 
 Served = tuple[Daemon, Https]
 

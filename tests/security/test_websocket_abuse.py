@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from chatd.gateway.gateway_listener import SLOTS_PER_BLOCK
 from chatd.pki.authority import Authority
 from chatd.pki.identity import write_identity
 from chatd.proto.frames import FRAME_LIMIT
-from tests.support.certificates import DEVICE, NOW, forge, signer
+from tests.support.certificates import DEVICE, forge, signer
 from tests.support.daemon import Daemon, wait_until
 from tests.support.https import Https, gateway
 from tests.support.key_updates import KeyUpdates
@@ -141,8 +141,9 @@ def test_a_login_is_of_no_use_again(served: Running, web: WebClient) -> None:
 
 def other_identity(daemon: Daemon, path: Path, *, ended: bool) -> Path:
     """Write an identity of bob by another CA of the same name, or one by this CA that has expired."""
-    made = Authority.load(daemon.home / "certs") if ended else Authority.create("lab", now=NOW)
-    issued = made.issue_device("bob", "laptop", now=NOW)
+    now = datetime.now(UTC)  # the daemon's CA may be younger than this module
+    made = Authority.load(daemon.home / "certs") if ended else Authority.create("lab", now=now)
+    issued = made.issue_device("bob", "laptop", now=now)
     if ended:
         issued = forge(signer(made), DEVICE, end=-timedelta(minutes=1))
     write_identity(path, issued, made.certificate, instance="lab", user="bob", device="laptop", servers=[])
