@@ -93,8 +93,11 @@ fuzz: $(FUZZ) ## run the parsers on random input (COUNT= or MINUTES=, SEED=, TAR
 chaos: $(DEV) ## kill -9 every process under load, then check the log (KILLS=, SEED=, MINUTES=)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) kills --kills $(KILLS) --minutes $(MINUTES)
 
-chaos-cluster: $(DEV) ## kill -9 processes and whole nodes of a cluster under load (KILLS=, SEED=, MINUTES=)
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) cluster --kills $(KILLS) --minutes $(MINUTES)
+chaos-cluster: $(DEV) ## kill nodes of a cluster under load, then cut the wires (KILLS=, KINDS=, SEED=, MINUTES=)
+	$(if $(KINDS),,@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) \
+	  cluster --kills $(KILLS) --minutes $(MINUTES))
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) \
+	  partitions --faults $(KILLS) --minutes $(MINUTES) --kinds "$(or $(KINDS),all)"
 
 abuse: $(DEV) ## let a guest, a user and a host do their worst; time everybody else (SECONDS=)
 	@$(BIN)/python -m tests.abuse $(if $(SECONDS),--seconds $(SECONDS))

@@ -148,7 +148,7 @@ class RoomEnds:
 
 
 class Remnants:
-    """Empties the write-ahead log after a redaction, because it holds the removed bodies, and if it is long.
+    """Empties the write-ahead log when it holds removed bodies or destroyed keys, and if it is long.
 
     A reader, such as an export, may need the write-ahead log, so this tries again until it is empty.
     """
@@ -164,7 +164,7 @@ class Remnants:
     @property
     def due(self) -> bool:
         """Whether it is time to try."""
-        return self._log.wal_is_long if self._next is None else self._clock() >= self._next
+        return self._log.wal_is_due if self._next is None else self._clock() >= self._next
 
     def add(self) -> None:
         """Note that bodies were removed; an attempt is due at once, or a while after the one before.

@@ -83,6 +83,8 @@ class EventLog:
         self._in_view = False
         self._inserted = Point(0, b"")
         self._wal_pages = 0
+        # Whether the WAL may hold what was removed: bodies, and values such as keys.
+        self._wal_has_removed = False
         writer.set_wal_hook(self._note_pages)
         self.head, self.epoch, self.chain_hash, self.lineage = 0, 0, b"", ()
         self._paths = log_paths(data)
@@ -121,7 +123,9 @@ class EventLog:
                 mark = existing_mark(data)
                 # Recovery may show entries that an earlier failed fsync left off the disk; clients will be
                 # told that these are stored.
-                rewrite(data / f"{DATABASE_NAME}-wal")
+                rewrite(wal := data / f"{DATABASE_NAME}-wal")
+                # The process before may have been killed between a removal and the checkpoint after it.
+                left_over = wal.exists() and wal.stat().st_size > 0
                 crash_point("store.open.rewritten")
                 opened.append(writer := connect_writer(data, NO_SPACE_VFS if read_only else vfs))
                 with reporting(writer, progress):
@@ -133,6 +137,7 @@ class EventLog:
                 opened.append(marks := MarkFile(data))
                 log = cls(data, lock_fd, writer, reader, marks)
                 log._start(point, read_only)
+                log._wal_has_removed = left_over and not read_only
             except BaseException:
                 for item in reversed(opened):
                     item.close()
@@ -261,6 +266,7 @@ class EventLog:
             for name, value in values.items():
                 set_meta(self._writer, name, value)
             self._writer.execute("COMMIT")
+        self._wal_has_removed |= None in values.values()
         return True
 
     def values(self, prefix: str) -> dict[str, Any]:
@@ -404,12 +410,16 @@ class EventLog:
             finally:
                 self._writer.set_busy_timeout(BUSY_MS)
         self._wal_pages = 0
+        self._wal_has_removed = False
         return True
 
     @property
-    def wal_is_long(self) -> bool:
-        """Whether the WAL is longer than it becomes without a long read."""
-        return self._wal_pages >= LONG_WAL_PAGES
+    def wal_is_due(self) -> bool:
+        """Whether `checkpoint` should empty the WAL: it may hold what was removed, or is long.
+
+        It becomes so long by a long read only.
+        """
+        return self._wal_has_removed or self._wal_pages >= LONG_WAL_PAGES
 
     def close(self) -> None:
         """Checkpoint unless a write has failed, and release the lock. Safe to call twice."""

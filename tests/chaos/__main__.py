@@ -6,12 +6,15 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import bigstart, cluster_away, cluster_kills, kills, points, revocations, storm
+from tests.chaos import bigstart, cluster_away, cluster_kills, kills, partitions, points, revocations, storm
+from tests.chaos.wires import KINDS
+from tests.support import wired_network
 
 
 def _options() -> argparse.Namespace:
@@ -32,6 +35,11 @@ def _options() -> argparse.Namespace:
     trial.add_argument("--kills", type=int, default=20, help="stop after this many; default: 20")
     trial.add_argument("--minutes", type=float, default=1e9, help="time limit; default: none")
     trial.add_argument("--talkers", type=int, default=6, help="clients that send without a pause; default: 6")
+    trial = trials.add_parser("partitions", help="cut the wires between three nodes in network namespaces")
+    trial.add_argument("--faults", type=int, default=20, help="stop after this many; default: 20")
+    trial.add_argument("--minutes", type=float, default=1e9, help="time limit; default: none")
+    trial.add_argument("--talkers", type=int, default=4, help="clients that send all the time; default: 4")
+    trial.add_argument("--kinds", default="all", help=f"some of {','.join(KINDS)}; default: all")
     trial = trials.add_parser("points", help="crash at every named crash point")
     trial.add_argument("--group", choices=points.GROUPS, action="append", help="default: every group in turn")
     trial = trials.add_parser("storm", help="kill the server under many clients")
@@ -61,6 +69,13 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
         return [cluster_away.run(folder, events=options.events, seed=seed)]
     if options.trial == "revocations":
         return [revocations.run(folder, rounds=options.rounds, seed=seed)]
+    if options.trial == "partitions":
+        kinds = list(KINDS) if options.kinds == "all" else options.kinds.replace(",", " ").split()
+        if why := wired_network.missing():
+            sys.stdout.write(f"skipped: {why}\n")
+            return []
+        length = {"faults": options.faults, "minutes": options.minutes, "talkers": options.talkers}
+        return [partitions.run(folder, kinds=kinds, seed=seed, **length)]
     load: dict[str, Any] = {
         "kills": options.kills,
         "seed": seed,
@@ -77,6 +92,7 @@ def _run(options: argparse.Namespace, folder: Path, seed: int) -> list[dict[str,
 def main() -> int:
     """Return 0, or 1 if there are findings; the folder with all journals is then kept."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what it has started ends, too
     seed = options.seed if options.seed is not None else secrets.randbelow(1_000_000)
     folder = Path(tempfile.mkdtemp(prefix=f"chatd-{options.trial}-"))
     sys.stdout.write(f"trial {options.trial}, seed {seed}, folder {folder}\n")

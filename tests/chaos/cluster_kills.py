@@ -87,7 +87,7 @@ def run(
     began = time.monotonic()
     with clustered(folder, **SETTINGS) as cluster:
         cluster.wait_for_hubs()
-        nodes = {name: _kept(cluster, name, folder) for name in NAMES}
+        nodes = {name: kept(cluster, name, folder) for name in NAMES}
         clients = Clients(nodes["a"], folder, client_specs(talkers, window, 0.01))
         admin = make_admin(cluster.identity(), folder, seed)
         faults = ClusterFaults(nodes, rng)
@@ -95,20 +95,20 @@ def run(
             unfinished = conduct(
                 admin, clients, faults, rng, kills=kills, until=began + minutes * 60, pause=pause
             )
-            wait_until(lambda: _agree(cluster), SETTLE_SECONDS, "equal logs")
+            wait_until(lambda: agree(cluster), SETTLE_SECONDS, "equal logs")
         finally:
             admin.close()
             clients.close()
             for node in nodes.values():
                 node.stop()
-    verdict = _judged(folder, cluster)
+    verdict = judge_nodes(folder, cluster)
     add_unfinished(verdict, unfinished)
     struck: Counter[str] = sum((node.struck for node in nodes.values()), Counter())
     minutes = round((time.monotonic() - began) / 60, 1)
     return summary(verdict, trial="cluster", seed=seed, minutes=minutes, struck=dict(sorted(struck.items())))
 
 
-def _kept(cluster: Cluster, name: str, folder: Path) -> TrialServer:
+def kept(cluster: Cluster, name: str, folder: Path) -> TrialServer:
     """Keep a node running from now on, whatever ends its supervisor."""
     node = cluster.nodes[name]
     server = TrialServer(node.home, Journal(folder / f"faults-{name}.jsonl"))
@@ -119,12 +119,12 @@ def _kept(cluster: Cluster, name: str, folder: Path) -> TrialServer:
     return server
 
 
-def _agree(cluster: Cluster) -> bool:
+def agree(cluster: Cluster) -> bool:
     chains = cluster.chains()
     return len(chains) == len(NAMES) and len({max(chain.items()) for chain in chains.values()}) == 1
 
 
-def _judged(folder: Path, cluster: Cluster) -> Verdict:
+def judge_nodes(folder: Path, cluster: Cluster) -> Verdict:
     """Judge the journals by the log of each node, and compare the logs (C4)."""
     verdict = Verdict()
     chains = cluster.chains()

@@ -4,7 +4,7 @@
 
 Clients (one file for each run of the process):
     start  who, run, cursor, durable     the process starts; cursor from disk, or null
-    open   head                          logged in when the log had reached head
+    open   head, at                      logged in at address ``at`` when the log had reached head
     live   at                            caught up to seq ``at``, live from here on
     lagged / gone                        no longer live / disconnected
     try    b, r                          about to send body b to room r; it may be in the log from here on

@@ -161,10 +161,11 @@ def conduct(
     kills: int,
     until: float,
     pause: float,
+    before_end: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Inject faults under load until ``kills`` processes were killed or the time ``until`` has come.
 
-    Then let the clients end; return the users of those that did not.
+    Then call ``before_end`` and let the clients end; return the users of those that did not.
     """
     admin.make_rooms(ROOMS)
     clients.begin()
@@ -176,6 +177,7 @@ def conduct(
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{faults.kills} of {kills} kills")
     admin.end()
+    before_end()
     clients.restart_expelled()
     clients.quiet()
     admin.announce_end()

@@ -82,5 +82,5 @@ def _length(part: bytes | None) -> bytes:
 
 
 def messages(events: list[Event]) -> Iterator[Event]:
-    """The entries that are messages."""
-    return (event for event in events if event.kind == "message")
+    """The entries that are messages, but for those that were redacted."""
+    return (event for event in events if event.kind == "message" and event.body)

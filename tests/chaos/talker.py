@@ -162,7 +162,7 @@ class Talker:
 
     def _record_connection(self, event: object) -> None:
         if isinstance(event, Connected):
-            self._journal.write("open", head=event.welcome.head)
+            self._journal.write("open", head=event.welcome.head, at=self._client.server)
         elif isinstance(event, CaughtUp):
             self._journal.write("live", at=event.cursor)
         elif isinstance(event, ev.Lagged):

@@ -62,7 +62,8 @@ class TrialServer:
         self._keeper.start()
 
     def _restart_loop(self) -> None:
-        command = [sys.executable, "-m", "chatd.supervisor", "--home", str(self.home), "--foreground"]
+        program = [sys.executable, "-m", "chatd.supervisor", "--home", str(self.home), "--foreground"]
+        command = [*self.daemon.enter, *program]
         output = self.home / "console.log"
         while self._wanted.is_set():
             with output.open("ab") as file:

@@ -112,7 +112,7 @@ def test_a_long_read_is_reported_and_the_log_emptied_after_it(tmp_path: Path) ->
 
     with locked(data / "events.db", "BEGIN"):
         seq = 6
-        while not log.wal_is_long:
+        while not log.wal_is_due:
             log.append([entry(n, text="x" * 8000) for n in range(seq, seq + 500)])
             seq += 500
         assert (data / "events.db-wal").stat().st_size >= LONG_WAL_PAGES * PAGE_BYTES

@@ -48,14 +48,15 @@ class Cluster:
         for name in NAMES[1:]:
             self.nodes[name].port = fixed_port()
             self.nodes[name].home.mkdir()
-        own = ("--node", "a", "--host", f"127.0.0.1:{fixed_port()}", "--out", str(self._root))
+        route = {name: f"{self.nodes[name].host}:{fixed_port()}" for name in NAMES}
+        own = ("--node", "a", "--host", route["a"], "--out", str(self._root))
         addresses = [f"--address={name}={self.address(name)}" for name in NAMES[1:]]
         return [
             "cluster",
             "init",
             *own,
             *addresses,
-            *(f"{one}=127.0.0.1:{fixed_port()}" for one in NAMES[1:]),
+            *(f"{one}={route[one]}" for one in NAMES[1:]),
         ]
 
     def join_file(self, name: str) -> Path:
@@ -126,7 +127,7 @@ class Cluster:
 
     def address(self, name: str) -> str:
         """Where clients reach a node."""
-        return f"127.0.0.1:{self.nodes[name].port}"
+        return f"{self.nodes[name].host}:{self.nodes[name].port}"
 
     def chains(self) -> dict[str, dict[int, str]]:
         """The chain hash after each entry of each node's log; of nodes that have one."""

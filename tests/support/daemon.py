@@ -46,7 +46,10 @@ class Daemon:
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
+        self.host = "127.0.0.1"
         self.port = 0
+        # What a command line begins with that shall run elsewhere, as in another network namespace.
+        self.enter: list[str] = []
         self.environ = {
             **preloaded.own_environment(),
             **FAST,
@@ -58,11 +61,11 @@ class Daemon:
     def run(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run an installed command, such as ``run("chatd", "status")``."""
         plain = options.keys() <= {"input", "stdin"} and options.get("stdin", DEVNULL) == DEVNULL
-        if plain and preloaded.can_run(arguments[0], self.environ):
+        if plain and not self.enter and preloaded.can_run(arguments[0], self.environ):
             text = options.get("input") or ""
             done = preloaded.run(arguments, self.environ, self.home, text=text)
         else:
-            command = [str(BIN / arguments[0]), *arguments[1:]]
+            command = [*self.enter, str(BIN / arguments[0]), *arguments[1:]]
             options = {"capture_output": True, "text": True, "timeout": COMMAND_SECONDS, **options}
             done = subprocess.run(command, env=self.environ, cwd=self.home, **options)
         if check and done.returncode:
@@ -83,7 +86,7 @@ class Daemon:
         """Create the home, with this port to listen on, or a free one."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
-        self.chatd("init", "--name", "lab", "--listen", f"127.0.0.1:{self.port}", "--admin", "alice")
+        self.chatd("init", "--name", "lab", "--listen", f"{self.host}:{self.port}", "--admin", "alice")
 
     def start(self) -> None:
         """Start the daemon and wait until it serves."""
