@@ -55,6 +55,26 @@ def point_in(data: Path, seq: int) -> Point | None:
         connection.close()
 
 
+def require_continuation(data: Path, copy: Path, giver: str) -> None:
+    """Raise E621 if the log in ``data``, if there is one, is not a part of the copy of another node's log.
+
+    Raises OSError if that node has not got so far yet: it may have been cut off, too.
+    """
+    if not (data / DATABASE_NAME).exists():
+        return
+    with storage_errors("read the event log"):
+        own, copied = end_of(data), end_of(copy)
+        continues = point_in(copy, own.seq) == own
+        is_behind = point_in(data, copied.seq) == copied
+    if continues:
+        return
+    if is_behind:
+        raise OSError(f"the log of node {giver} ends at event {copied.seq}, the one here at {own.seq}")
+    raise ChatdError(
+        "E621", f"this node's log, up to event {own.seq}, is not a part of the other node's", DIFFERS
+    )
+
+
 class LogFetch:
     """Copies on a thread of its own until the home has the log. ``refusal`` is why it never will."""
 
@@ -100,7 +120,7 @@ class LogFetch:
         try:
             self._copy(giver, folder)
             check_log(folder, lambda *_: None)
-            self._require_continuation(folder)
+            require_continuation(self._home / "data", folder, giver)
             self._install(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -121,18 +141,6 @@ class LogFetch:
             file.flush()
             os.fsync(fd)
         write_mark(folder, Mark(answer.epoch, Point(answer.head, bytes.fromhex(answer.chain))))
-
-    def _require_continuation(self, folder: Path) -> None:
-        """Raise E621 unless the copy has everything that this node's log has."""
-        data = self._home / "data"
-        if not (data / DATABASE_NAME).exists():
-            return
-        with storage_errors("read the event log"):
-            own = end_of(data)
-            if point_in(folder, own.seq) == own:
-                return
-        reason = f"this node's log, up to event {own.seq}, is not a part of the other node's"
-        raise ChatdError("E621", reason, DIFFERS)
 
     def _install(self, folder: Path) -> None:
         """Put the copy in the place of the log, which no hub opens before `end_joining`."""
