@@ -201,12 +201,9 @@ export function addEvent(state, where, event) {
 function arrived(state, event, where) {
   if (event.user === state.me) return;
   if (where.name === state.current) where.read.awaitView(event.seq - 1);
-  if (state.isVisible(where.name)) {
-    where.read.seen = Math.max(where.read.seen, event.seq);
-    return;
-  }
   const calls = state.addressesMe(event);
-  if (where.read.arrive(event.seq, calls) && calls) {
+  if (state.isVisible(where.name)) where.read.seen = Math.max(where.read.seen, event.seq);
+  else if (where.read.arrive(event.seq, calls) && calls) {
     const title = `${line(event.user)} in ${state.title(where.name)}`;
     state.tell("mention", title, beginning(event.body), { room: where.name });
   }
