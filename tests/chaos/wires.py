@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -124,13 +125,15 @@ class WireFaults:
         self._wait()
 
     def _mixed(self) -> None:
-        """Kill or suspend while a node is cut off; a node that cannot start alone starts afterwards."""
-        with ExitStack() as undo:
-            name = self._rng.choice(NAMES)
-            self._cut(undo, both_ways([name], _others(name)), [name])
-            time.sleep(self._rng.uniform(0.0, 2.0))
-            self._others()
-            self._wait()
+        """Kill or suspend while a node is cut off; a hub that cannot start alone starts afterwards."""
+        name = self._rng.choice(NAMES)
+        seconds = self._seconds(CUT_SECONDS)
+        with ThreadPoolExecutor(1) as pool:
+            with ExitStack() as undo:
+                self._cut(undo, both_ways([name], _others(name)), [name])
+                recovery = pool.submit(self._others)
+                time.sleep(seconds)
+            recovery.result()
 
     # --- what they share --------------------------------------------------------------------------------
 
