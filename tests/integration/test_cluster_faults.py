@@ -16,7 +16,6 @@ from tests.support.daemon import wait_until
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with clustered(tmp_path_factory.mktemp("faults")) as cluster:
-        cluster.wait_for_hubs()
         cluster.wait_until_writable("b")
         yield cluster
 

@@ -16,7 +16,6 @@ from tests.support.fixed_port import fixed_port
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with clustered(tmp_path_factory.mktemp("replaced")) as cluster:
-        cluster.wait_for_hubs()
         yield cluster
 
 

@@ -21,7 +21,6 @@ from tests.support.daemon import Daemon, wait_until
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with clustered(tmp_path_factory.mktemp("reseeded")) as cluster:
-        cluster.wait_for_hubs()
         yield cluster
 
 

@@ -17,7 +17,6 @@ from tests.support.daemon import wait_until
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with clustered(tmp_path_factory.mktemp("settings")) as cluster:
-        cluster.wait_for_hubs()
         cluster.wait_until_writable("b")
         wait_until(lambda: in_line(cluster), CLUSTER_SECONDS, "the first shared settings")
         yield cluster

@@ -22,13 +22,17 @@ from tests.bench.wire_client import Connection
 
 
 class Case(NamedTuple):
-    """A room, its load in deliveries per second, and how many processes do nothing but compute."""
+    """A room, its load in deliveries per second, and how many processes do nothing but compute.
+
+    ``percent``: the load is this part of what the server can do, which is measured first.
+    """
 
     name: str
     clients: int
     load: int
     with_seconds: float
     hogs: int
+    percent: int = 0
 
 
 # Filling the kernel's buffers and then the outbox takes about 20 s at 200 messages per second, 5 s at 1,200.
@@ -36,10 +40,12 @@ CASES = (
     Case("room of 50, 200 messages/s", 50, 10_000, 34.0, 0),
     Case("room of 12, 1,200 messages/s", 12, 14_400, 15.0, 0),
     Case("room of 12, 1,200 messages/s, all processors busy", 12, 14_400, 15.0, os.cpu_count() or 1),
+    Case("room of 50, 80 % of what the server can do", 50, 0, 6.0, 0, percent=80),
 )
 WITHOUT_SECONDS, ROUNDS = 12.0, 2
 SHORT_SECONDS, SHORT_OUTBOX = 20.0, str(64 * 1024)
 RECEIVE_BUFFER = 4096
+FLAT_OUT_SECONDS = 4.0
 P99_RATIO = 1.2
 GROWTH_MB = 2.0
 CUT_SECONDS = 10.0
@@ -55,12 +61,21 @@ def run(testbed: Testbed) -> Result:
     found: Json = {}
     with serving(server):
         for case in CASES[:1] if testbed.short else CASES:
-            shape = Shape(case.clients, 1, case.load, 0.0, 0.0)
+            shape = Shape(case.clients, 1, case.load or _share(server, case), 0.0, 0.0)
             with _hogs(case.hogs), closing(Trial(server, shape)) as trial:
                 trial.connect()
                 found[case.name] = _phases(trial, server, case, testbed.short)
             rows += _rows(case, found[case.name])
     return Result(rows, found)
+
+
+def _share(server: Chatd, case: Case) -> int:
+    """Measure what the server can do with the case's room; return the case's part of it."""
+    with closing(Trial(server, Shape(case.clients, 1, 0, 0.0, 0.0))) as trial:
+        trial.connect()
+        flat = trial.phase("flat_out", seconds=FLAT_OUT_SECONDS, per_message=case.clients)
+    say(f"flat out: {flat['per_second']:,.0f} deliveries/s")
+    return int(flat["per_second"] * case.percent / 100)
 
 
 @contextmanager
