@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,16 @@ class ClientSpec:
 class Clients:
     """All clients of a trial."""
 
-    def __init__(self, server: TrialServer, folder: Path, specs: list[ClientSpec]) -> None:
+    def __init__(
+        self,
+        server: TrialServer,
+        folder: Path,
+        specs: list[ClientSpec],
+        identity: Callable[[str, str], Path] | None = None,
+    ) -> None:
         self._server = server
+        # Where the identity of a user's device is, if not in the server's home.
+        self._identity = identity or server.daemon.identity
         self._folder = folder
         self._specs = specs
         self._runs: dict[int, int] = {}
@@ -44,7 +53,7 @@ class Clients:
     def begin(self) -> None:
         """Create missing identities and start every client."""
         for number, spec in enumerate(self._specs):
-            if not self._server.daemon.identity(spec.user, spec.device).exists():
+            if not self._identity(spec.user, spec.device).exists():
                 self._server.daemon.add_user(spec.user, device=spec.device)
             self._start(number)
 
@@ -53,7 +62,7 @@ class Clients:
         run = self._runs[number] = self._runs.get(number, 0) + 1
         first = self._first_counter(number, run)
         run_spec = {
-            "identity": str(self._server.daemon.identity(spec.user, spec.device)),
+            "identity": str(self._identity(spec.user, spec.device)),
             "journal": str(self._journal(number, run)),
             "state": str(self._folder / f"state-{spec.user}-{spec.device}") if spec.durable else "",
             "rooms": spec.rooms,

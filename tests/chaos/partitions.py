@@ -75,9 +75,9 @@ def run(
         cluster.wait_for_hubs()
         wait_until(lambda: _can_write(cluster), SETTLE_SECONDS, "writes")
         specs = client_specs(talkers, 4, breath)
-        _spread_out(cluster, specs)
+        _spread_out(cluster, specs, folder)
         stack.enter_context(network.inside(CLIENTS))
-        clients = Clients(nodes["a"], folder, specs)
+        clients = Clients(nodes["a"], folder, specs, lambda user, device: folder / f"{user}-{device}.pem")
         stack.callback(clients.close)
         admin = make_admin(cluster.identity(), folder, seed)
         stack.callback(admin.close)
@@ -139,8 +139,11 @@ def _can_write(cluster: Cluster) -> bool:
     return cluster.first.chatctl("announce", "the trial begins", check=False).returncode == 0
 
 
-def _spread_out(cluster: Cluster, specs: list[ClientSpec]) -> None:
-    """Make the identities of the clients, each with the address of another node first."""
+def _spread_out(cluster: Cluster, specs: list[ClientSpec], folder: Path) -> None:
+    """Make the identities of the clients, each with the address of another node first.
+
+    They are not in a home: one that is there uses the addresses of that home in their order.
+    """
     here = Daemon(cluster.first.home, **SETTINGS)
     for number, spec in enumerate(specs):
         path = here.add_user(spec.user, device=spec.device)
@@ -148,7 +151,8 @@ def _spread_out(cluster: Cluster, specs: list[ClientSpec]) -> None:
         servers = [line for line in lines if line.startswith("server:")]
         first = number % len(servers)
         turned = iter(servers[first:] + servers[:first])
-        path.write_text("".join(next(turned) if line in servers else line for line in lines))
+        moved = path.rename(folder / path.name)
+        moved.write_text("".join(next(turned) if line in servers else line for line in lines))
 
 
 def _check_cuts(verdict: Verdict, folder: Path, cluster: Cluster, seconds: float) -> dict[str, float]:

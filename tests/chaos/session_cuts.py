@@ -10,7 +10,7 @@ from tests.chaos.journal import Line
 from tests.chaos.summary import spread
 
 # A node counts as connected again so long after a fault.
-AFTER_SECONDS = 15.0
+AFTER_SECONDS = 5.0
 BEFORE_SECONDS = 2.0
 _NEVER = float("inf")
 
