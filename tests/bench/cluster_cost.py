@@ -11,6 +11,7 @@ load run on one machine, so only ratios of one run mean something.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import statistics
 import sys
@@ -41,6 +42,8 @@ CONNECTIONS = 200
 SETTLE_SECONDS = 3.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BARE = "BARE"
+_SPAWN = multiprocessing.get_context("fork")
+READY_SECONDS = 60.0
 
 
 class Bare:
@@ -93,14 +96,40 @@ def logged_in(cluster: Cluster, name: str) -> RawClient:
     return client
 
 
-def send_many(client: RawClient, count: int, window: int) -> None:
+class Lane(_SPAWN.Process):  # type: ignore[name-defined, misc]
+    """A process in which a user of its own writes to a room of its own that nobody else reads."""
+
+    def __init__(self, cluster: Cluster, name: str, number: int) -> None:
+        super().__init__(daemon=True)
+        self.user = f"lane{number}"
+        self.identity = cluster.first.add_user(self.user, role="admin")
+        self.port = cluster.nodes[name].port
+        self.go, self.ready = _SPAWN.Event(), _SPAWN.Event()
+        self.start()
+        assert self.ready.wait(READY_SECONDS)
+
+    def run(self) -> None:
+        client = RawClient(self.port, self.identity).logged_in()
+        client.ask("resume")
+        assert client.ask("create", room=f"#{self.user}")["type"] == "ok"
+        self.ready.set()
+        self.go.wait()
+        send_many(client, f"#{self.user}", MESSAGES // LANES, LANE_WINDOW)
+
+
+def send_many(client: RawClient, room: str, count: int, window: int) -> None:
     """Keep ``window`` messages under way until ``count`` were acknowledged."""
     sent = acknowledged = 0
     while acknowledged < count:
         batch = min(window - (sent - acknowledged), count - sent)
         if batch:
-            client.send(*({"type": "send", "id": sent + one + 1_000_000, "msg_id": new_id(), "to": "#lobby",
-                           "body": BODY} for one in range(batch)))  # fmt: skip
+            ids = range(sent, sent + batch)
+            client.send(
+                *(
+                    {"type": "send", "id": one + 1_000_000, "msg_id": new_id(), "to": room, "body": BODY}
+                    for one in ids
+                )
+            )
             sent += batch
         message = client.receive()
         assert message["type"] != "error", message
@@ -110,19 +139,17 @@ def send_many(client: RawClient, count: int, window: int) -> None:
 def rate(cluster: Cluster, leader: str) -> dict[str, Any]:
     """Messages a second with 256 under way, and the batches that they were, published bare."""
     with Bare(cluster.nodes[leader].home) as bare:
-        lanes = [logged_in(cluster, leader) for _ in range(LANES)]
+        lanes = [Lane(cluster, leader, number) for number in range(LANES)]
         before, cpu_before = (
             bare.log_size(),
             {name: cpu_seconds(node) for name, node in cluster.nodes.items()},
         )
         begun = time.perf_counter()
-        threads = [
-            threading.Thread(target=send_many, args=(lane, MESSAGES // LANES, LANE_WINDOW)) for lane in lanes
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for lane in lanes:
+            lane.go.set()
+        for lane in lanes:
+            lane.join()
+            assert lane.exitcode == 0
         seconds = time.perf_counter() - begun
         after, cpu_after = bare.log_size(), {name: cpu_seconds(node) for name, node in cluster.nodes.items()}
         batches = after[0] - before[0]
