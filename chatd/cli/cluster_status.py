@@ -77,9 +77,15 @@ def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
         "stream_last": view.stream.last,
         "stream_gone": view.stream.gone,
         "chain_equal": len(set(view.chains.values())) <= 1,
-        "sync_always": True,  # chatd writes the settings of its NATS servers
+        "sync_always": _all_sync(view),
         "members": [_member(name, address, view) for name, address in cluster.members.items()],
     }
+
+
+def _all_sync(view: ClusterView) -> bool | None:
+    """Whether all NATS servers sync before they acknowledge; None if one of them does not say."""
+    known = {node.syncs for node in view.nodes.values()}
+    return None if None in known or not known else known == {True}
 
 
 def _member(name: str, address: str, view: ClusterView) -> dict[str, Any]:
@@ -124,6 +130,8 @@ def _show(fields: dict[str, Any]) -> None:
     for member in members:
         if differ := member.get("settings_differ"):
             output.line(f"settings of {member['node']} differ: {', '.join(differ)}")
+    if fields.get("sync_always") is False:
+        output.line("a NATS server acknowledges before its disk has a message: run chatd restart there")
     if not fields["chain_equal"]:
         output.line("the logs differ: see docs/cluster.md")
 

@@ -10,6 +10,7 @@ from chatd.cluster.nats_address import STREAM_FOLDER
 from chatd.config.schema import Settings
 from chatd.pki.node_authority import CA_NAME, NODE_NAME, read_pins
 
+CONFIG: Final = "run/nats.conf"
 LOG_NAME: Final = "nats.log"
 USER: Final = "chatd"
 SYSTEM_USER: Final = "system"
@@ -19,6 +20,7 @@ _CONNECTIONS_LIMIT: Final = 8
 ROUTED_FOLDER: Final = f"{STREAM_FOLDER}/routed"
 
 # sync_interval: by default NATS syncs every two minutes, and loses what it has acknowledged since.
+_SYNC: Final = "sync_interval: always"
 _TEMPLATE: Final = """server_name: {node}
 listen: "127.0.0.1:-1"
 ports_file_dir: {folder}
@@ -95,3 +97,14 @@ def _routes(certs: Path, settings: Settings) -> str:
         ca=json.dumps(str(certs / f"{CA_NAME}.pem")),
         pins=json.dumps([pins[node] for node in cluster.others if node in pins]),
     )
+
+
+def syncs_always(home: Path) -> bool | None:
+    """Whether the settings that the home's server was started with make it sync before it acknowledges.
+
+    None if they cannot be read.
+    """
+    try:
+        return _SYNC in (home / CONFIG).read_text("utf-8")
+    except OSError:
+        return None

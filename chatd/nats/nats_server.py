@@ -19,9 +19,8 @@ from chatd.cluster.nats_address import ADDRESS_FILE, STREAM_FOLDER, NatsAddress,
 from chatd.config.schema import Settings
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
-from chatd.nats.nats_config import LOG_NAME, USER, nats_config
+from chatd.nats.nats_config import CONFIG, LOG_NAME, USER, nats_config
 
-CONFIG: Final = "run/nats.conf"
 _PR_SET_PDEATHSIG: Final = 1
 _FATAL: Final = "[FTL]"
 _LINES_READ: Final = 50

@@ -12,6 +12,7 @@ from chatd.cluster.stream_message import StreamSettings
 from chatd.cluster.stream_place import StreamPlace, stored_place, stored_settings
 from chatd.config.shared_file import Drift
 from chatd.errors import ChatdError
+from chatd.nats.nats_config import syncs_always
 from chatd.store.chain import point_at
 from chatd.store.database import DATABASE_NAME, connect_reader, head_seq, storage_errors
 
@@ -23,6 +24,7 @@ class NodeStatus(NamedTuple):
 
     ``clock`` is Unix time. ``has_log`` is false for a node that waits for a copy. ``settings`` is the number
     of the shared settings, and ``differs`` has the keys in which the node's settings file differs from them.
+    ``syncs``: whether the settings of its NATS server make it sync before it acknowledges; None if unknown.
     """
 
     node: str
@@ -38,6 +40,7 @@ class NodeStatus(NamedTuple):
     leader: str
     settings: int = 0
     differs: Sequence[str] = ()
+    syncs: bool | None = None
 
 
 def node_status(home: Path, node: str, at: int, drift: Drift) -> NodeStatus:
@@ -51,7 +54,8 @@ def node_status(home: Path, node: str, at: int, drift: Drift) -> NodeStatus:
         except ChatdError:
             has_log = False
     differs = drift.keys(settings.shared) if settings is not None else []
-    return NodeStatus(node, __version__, time.time(), has_log, head, at, chain, *place, differs)
+    status = NodeStatus(node, __version__, time.time(), has_log, head, at, chain, *place, differs)
+    return status._replace(syncs=syncs_always(home))
 
 
 def _read(home: Path, at: int) -> tuple[int, str, StreamPlace, StreamSettings | None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.cli.cluster_status import _member, _show, _words
+from chatd.cli.cluster_status import _all_sync, _member, _show, _words
 from chatd.cluster.log_link import StreamState
 from chatd.config.shared_file import Drift
 from chatd.nats.answer_fields import read_answer
@@ -108,3 +108,12 @@ def test_a_later_version_may_say_more(data: bytes) -> None:
 def test_what_is_no_answer_is_refused(data: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
         read_answer(JoinAnswer, data)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [((True, True), True), ((True, False), False), ((True, None), None), ((), None)],
+)
+def test_all_servers_have_to_say_that_they_sync(told: tuple[bool | None, ...], expected: bool | None) -> None:
+    nodes = {str(number): status("a")._replace(syncs=one) for number, one in enumerate(told)}
+    assert _all_sync(VIEW._replace(nodes=nodes)) is expected

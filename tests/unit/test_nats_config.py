@@ -9,7 +9,7 @@ import pytest
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.nats.nats_config import nats_config
+from chatd.nats.nats_config import CONFIG, nats_config, syncs_always
 from chatd.pki.node_authority import PINS_FILE, read_pins
 from tests.support.node_homes import node_homes
 
@@ -43,3 +43,14 @@ def test_without_the_keys_of_the_others_it_does_not_start(tmp_path: Path, conten
     with pytest.raises(ChatdError) as caught:
         nats_config(home, settings, "password")
     assert caught.value.code == "E606"
+
+
+def test_whether_a_server_syncs_is_what_its_settings_say(tmp_path: Path) -> None:
+    assert syncs_always(tmp_path) is None
+    file = tmp_path / CONFIG
+    file.parent.mkdir()
+    settings = Settings(cluster=ClusterSection(node="a"))
+    file.write_bytes(nats_config(tmp_path, settings, "x"))
+    assert syncs_always(tmp_path)
+    file.write_bytes(file.read_bytes().replace(b"always", b"2m"))
+    assert syncs_always(tmp_path) is False
