@@ -72,8 +72,8 @@ class Redactor:
             try:
                 self._client.request("redact", room=ROOM, seq=seq, timeout=REPLY_SECONDS)
             except ChatdError as error:
-                if error.code[:2] in ("E3", "E4"):
-                    return True
+                if error.code.startswith("E4"):
+                    return True  # the message is gone: an earlier request was carried out
                 time.sleep(0.2)
             else:
                 return True

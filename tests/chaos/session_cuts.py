@@ -13,6 +13,8 @@ from tests.chaos.summary import spread
 AFTER_SECONDS = 5.0
 BEFORE_SECONDS = 2.0
 _NEVER = float("inf")
+# What ends a fault that lasts. A process may be stopped while its node's wire is cut.
+_ENDS = {"cut": "mended", "slow": "mended", "stop": "cont"}
 
 
 class Act(NamedTuple):
@@ -93,15 +95,14 @@ def _is_of(who: str, whose: str) -> bool:
 
 
 def _trouble(lines: Iterable[Line]) -> Iterator[tuple[float, float]]:
-    """Yield from when until when a node is not connected, or may not be."""
-    begin: float | None = None
+    """Yield from when until when a node is not connected, or may not be; the times may overlap."""
+    begun: dict[str, float] = {}
     for line in lines:
-        if line["k"] in ("cut", "slow", "stop"):
-            begin = line["t"] if begin is None else begin
-        elif line["k"] in ("mended", "cont") and begin is not None:
-            yield begin, line["t"] + AFTER_SECONDS
-            begin = None
-        elif line["k"] == "kill":
+        if line["k"] == "kill":
             yield line["t"], line["t"] + AFTER_SECONDS
-    if begin is not None:
+        elif end := _ENDS.get(line["k"]):
+            begun.setdefault(end, line["t"])
+        elif line["k"] in begun:
+            yield begun.pop(line["k"]), line["t"] + AFTER_SECONDS
+    for begin in begun.values():
         yield begin, _NEVER

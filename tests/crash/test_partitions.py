@@ -91,6 +91,9 @@ def test_a_session_that_outlives_a_ban_is_found() -> None:
 def test_a_node_that_was_cut_off_cannot_know() -> None:
     cut: list[Line] = [{"k": "cut", "t": 9.0, "nodes": ["a"]}, {"k": "mended", "t": 14.0, "nodes": ["a"]}]
     assert not_cut(eve({"k": "see", "t": 12.0, "s": 5}), cut) == []
+    # A process that went on meanwhile does not mend the wire.
+    stopped: list[Line] = [{"k": "stop", "t": 3.0, "nodes": ["a"]}, {"k": "cont", "t": 4.0, "nodes": ["a"]}]
+    assert not_cut(eve({"k": "see", "t": 12.0, "s": 5}), [*stopped[:1], *cut[:1], stopped[1]]) == []
 
 
 def test_a_secret_is_found_in_any_file(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ class _Proxy:
         client: socket.socket = writer.get_extra_info("socket")
         raw = client.getsockopt(socket.SOL_IP, _ORIGINAL_DESTINATION, 16)
         port, address = struct.unpack("!2xH4s8x", raw)
-        with suppress(OSError), socket.socket() as out:
+        # Cancelled: the trial is over.
+        with suppress(OSError, asyncio.CancelledError), socket.socket() as out:
             out.setblocking(False)
             out.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, _MARK)
             await asyncio.get_running_loop().sock_connect(out, (socket.inet_ntoa(address), port))
