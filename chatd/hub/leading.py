@@ -23,6 +23,7 @@ from chatd.hub.following import ClusterSeat
 from chatd.hub.settings_desk import SettingsDesk
 from chatd.logs.logger import get_log
 from chatd.store.event_log import EventLog
+from chatd.store.reserve import take_reserve
 
 if TYPE_CHECKING:
     from chatd.cluster.jetstream import JetStreamLink
@@ -55,7 +56,8 @@ def lead(child: Supervised, events: EventLog, progress: Callable[[], None]) -> S
 def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) -> ClusterSeat:
     """Return the part of a node with others, once the log has what the stream has; see `lead`.
 
-    A stream that does not answer keeps only a log out that has never been in it: others can be read.
+    A stream that does not answer keeps only a log out that has never been in it: others can be read. So does
+    a full disk, which leaves no space to catch up in.
     """
     from chatd.cluster.nats_peers import NatsPeers
 
@@ -63,7 +65,10 @@ def follow(child: Supervised, events: EventLog, progress: Callable[[], None]) ->
     link = _link(child)
     keys = TailKeys(events)
     peers = NatsPeers(partial(read_address, child.home), cluster.node, cluster.others)
-    start = _FollowedStart(events, link, keys, peers, cluster.node, cluster.stall_seconds, progress)
+    has_space = partial(take_reserve, child.home / "data")
+    start = _FollowedStart(
+        events, link, keys, peers, cluster.node, cluster.stall_seconds, progress, has_space
+    )
     place = _repeat(child, progress, start.attempt)
     settings = SettingsDesk(child.settings, stored_settings(events), place.settings, child.send)
     return ClusterSeat(cluster, events, link, keys, peers, place, settings)
@@ -81,6 +86,7 @@ class _FollowedStart:
         node: str,
         seconds: float,
         progress: Callable[[], None],
+        has_space: Callable[[], bool],
     ) -> None:
         self._events = events
         self._link = link
@@ -89,15 +95,19 @@ class _FollowedStart:
         self._node = node
         self._seconds = seconds
         self._progress = progress
+        self._has_space = has_space
         self._exchange = KeyExchange(keys, link, peers)
         self._began = time.monotonic()
 
     def attempt(self) -> StreamPlace:
         """Return the place in the stream. Raises E506 to be called again, E621 if the log does not fit."""
+        place = stored_place(self._events)
+        if _has_begun(place) and not self._has_space():
+            return place
         for message in self._peers.receive():
             if message.kind == KEY_KIND:
                 self._exchange.take(message)
-        self._exchange.settle(stored_place(self._events).seq)
+        self._exchange.settle(place.seq)
         try:
             if may_found(self._events, self._node):
                 return found_stream(self._events, self._link, self._keys, self._node, self._seconds)
@@ -107,8 +117,7 @@ class _FollowedStart:
             raise ChatdError("E506", error.reason) from error
         except OSError as error:
             place = stored_place(self._events)
-            # A log that is to begin the stream anew waits for it.
-            if place.generation and place.seq >= 0 and self._waited(AWAIT_SECONDS):
+            if _has_begun(place) and self._waited(AWAIT_SECONDS):
                 return place
             raise ChatdError("E506", str(error)) from error
         except StreamGoneError:
@@ -118,6 +127,11 @@ class _FollowedStart:
 
     def _waited(self, seconds: float) -> bool:
         return time.monotonic() - self._began >= seconds
+
+
+def _has_begun(place: StreamPlace) -> bool:
+    """Whether a log is in a stream. One that is to begin the stream anew is not."""
+    return bool(place.generation) and place.seq >= 0
 
 
 def _link(child: Supervised) -> JetStreamLink:

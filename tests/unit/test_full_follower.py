@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chatd.cluster.stream_place import StreamPlace, note_place
+from chatd.cluster.tail_keys import TailKeys
+from chatd.hub.leading import _FollowedStart
+from chatd.store.event_log import EventLog
 from tests.support.memory_cluster import LEAD_SECONDS, MemoryCluster, MemoryNode
 
 
@@ -95,3 +100,23 @@ def test_no_key_is_taken_that_could_not_be_written_down(
     assert add(leader, "bob")
     cluster.run()
     assert "bob" in victim.hub.state.users
+
+
+class Unused:
+    """A link to a stream, or to the others, that nobody may use."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"{name} was used")
+
+
+def test_a_start_without_space_does_not_catch_up(tmp_path: Path) -> None:
+    log = EventLog.open(tmp_path / "data", now=0)
+    try:
+        place = StreamPlace(5, 1, 1, "a")
+        note_place(log, place)
+        unused: Any = Unused()
+        keys = TailKeys(log)
+        start = _FollowedStart(log, unused, keys, unused, "b", 1.0, lambda: None, has_space=lambda: False)
+        assert start.attempt() == place
+    finally:
+        log.close()
