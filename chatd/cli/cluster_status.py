@@ -77,15 +77,17 @@ def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
         "stream_last": view.stream.last,
         "stream_gone": view.stream.gone,
         "chain_equal": len(set(view.chains.values())) <= 1,
-        "sync_always": _all_sync(view),
+        "sync_always": _all_sync(view, len(cluster.members)),
         "members": [_member(name, address, view) for name, address in cluster.members.items()],
     }
 
 
-def _all_sync(view: ClusterView) -> bool | None:
+def _all_sync(view: ClusterView, members: int) -> bool | None:
     """Whether all NATS servers sync before they acknowledge; None if one of them does not say."""
-    known = {node.syncs for node in view.nodes.values()}
-    return None if None in known or not known else known == {True}
+    told = [node.syncs for node in view.nodes.values()]
+    if False in told:
+        return False
+    return True if told.count(True) == members else None
 
 
 def _member(name: str, address: str, view: ClusterView) -> dict[str, Any]:
