@@ -136,6 +136,7 @@ class Window:
             reading = not self.messages.following
             if (has_focus, reading) != (self.model.looking, self.model.reading):
                 self.model.look(has_focus, reading=reading)
+                self._note_view()
             self.control.network.poll()
             self.draw()
         finally:
@@ -188,7 +189,8 @@ class Window:
             lists.rooms.show(conversation_items(self.model), self.model.current)
         if "rows" in changed:
             self._draw_rows()
-        self._note_view()
+        if changed:
+            self._note_view()
         if "members" in changed:
             lists.members.heading.configure(text=members_heading(here, self.model.times))
             lists.members.show(member_items(here))

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 from chatd.cluster.log_link import RESEED
 from chatd.config.home import Home
 from chatd.config.schema import Settings
-from chatd.console.cluster_text import PAGE, SKEW_SECONDS, versions_finding
+from chatd.console.cluster_text import (
+    LAG_FIX,
+    LOGS_DIFFER,
+    NO_MAJORITY,
+    NTP_FIX,
+    PAGE,
+    SKEW_SECONDS,
+    all_well,
+    server_behind,
+    versions_finding,
+)
 from chatd.console.findings import Finding
 
 if TYPE_CHECKING:
@@ -35,15 +45,15 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
     if view.stream.gone:
         yield Finding("fail", "cluster", "the stream is gone: nothing can be written", "E621", RESEED)
     elif not view.stream.quorum:
-        yield Finding("fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE)
+        yield NO_MAJORITY
     if len(set(view.chains.values())) > 1:
-        yield Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
+        yield LOGS_DIFFER
     for name in cluster.members:
         yield from _node_findings(name, view)
     yield from versions_finding({name: node.version for name, node in view.nodes.items()})
     yield from _lags(home.path, view)
     if view.stream.quorum and len(view.nodes) == len(cluster.members):
-        yield Finding("ok", "cluster", f"{len(view.nodes)} nodes answer, and a majority takes writes")
+        yield all_well(len(view.nodes))
 
 
 def _lags(home: Path, view: ClusterView) -> Iterator[Finding]:
@@ -61,9 +71,7 @@ def _lags(home: Path, view: ClusterView) -> Iterator[Finding]:
     for name, node in later.nodes.items():
         if node.head < newest:
             text = f"node {name} is {newest - node.head} events behind, and stays so"
-            yield Finding(
-                "warn", "cluster", text, "E506", f"on it: chatd status, and see logs/errors.log; {PAGE}"
-            )
+            yield Finding("warn", "cluster", text, "E506", LAG_FIX)
 
 
 def _node_findings(name: str, view: ClusterView) -> Iterator[Finding]:
@@ -72,9 +80,9 @@ def _node_findings(name: str, view: ClusterView) -> Iterator[Finding]:
         return
     if abs(skew := view.skews.get(name, 0.0)) > SKEW_SECONDS:
         text = f"the clock of node {name} differs by {skew:.1f} s"
-        yield Finding("warn", "cluster", text, "E612", "let all nodes use NTP")
+        yield Finding("warn", "cluster", text, "E612", NTP_FIX)
     elif not (view.stream.gone or view.stream.replicas.get(name)):
-        yield Finding("warn", "cluster", f"the NATS server of node {name} is behind", "E506", STATUS)
+        yield server_behind(name, STATUS)
     if node.differs:
         text = f"settings of {name} differ: {', '.join(node.differs)}"
         yield Finding("warn", "cluster", text, "E600", f"undo them, or on {name}: chatd reload")

@@ -107,21 +107,11 @@ class StreamBackend:
 
         Between commits only, once `try_begin` has returned True. Raises as `commit` does.
         """
-        place = self.place
         end = Point(self._log.head, self._log.chain_hash)
-        header = StreamHeader(
-            MessageKind.SETTINGS,
-            place.generation,
-            place.epoch,
-            place.leader,
-            end,
-            place.settings + 1,
-            self._keys.current,
-            self._written_format(),
-        )
-        append_message(self._link, place, self._keys.seal(header, body), self._stall_seconds)
+        header = self._header(MessageKind.SETTINGS, end, self.place.settings + 1)
+        append_message(self._link, self.place, self._keys.seal(header, body), self._stall_seconds)
         crash_point("cluster.settings.stored")
-        self.place = after(place, header)
+        self.place = after(self.place, header)
         note_settings(self._log, self.place, body)
         self._await_copies(self.place.seq, self._stall_seconds)
 
@@ -138,6 +128,12 @@ class StreamBackend:
         if self._exchange.advance(self.place.seq, self._applied()):
             self._key_events, self._key_since = 0, self._clock()
 
+    def _header(self, kind: MessageKind, previous: Point, entries: int) -> StreamHeader:
+        """Return the header of a message of this leader; see `StreamHeader`."""
+        _, generation, epoch, leader, _ = self.place
+        key, written = self._keys.current, self._written_format()
+        return StreamHeader(kind, generation, epoch, leader, previous, entries, key, written)
+
     def _make_parts(
         self, point: Point, entries: Sequence[Entry], salts: bytes, redact: Mapping[int, int]
     ) -> Iterator[_Part]:
@@ -145,16 +141,7 @@ class StreamBackend:
         for start, end in _cuts(entries):
             part, part_salts = entries[start:end], salts[start * SALT_BYTES : end * SALT_BYTES]
             orders = {seq: by for seq, by in redact.items() if part[0].seq <= by <= part[-1].seq}
-            header = StreamHeader(
-                MessageKind.BATCH,
-                place.generation,
-                place.epoch,
-                place.leader,
-                point,
-                len(part),
-                self._keys.current,
-                self._written_format(),
-            )
+            header = self._header(MessageKind.BATCH, point, len(part))
             message = self._keys.seal(header, pack_batch(part, part_salts, orders))
             place = after(place, header)
             yield _Part(message, place)

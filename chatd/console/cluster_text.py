@@ -15,6 +15,12 @@ LAG_SECONDS: Final = 10.0
 SKEW_SECONDS: Final = 2.0
 STATUS: Final = "on the box: chatd cluster status"
 PAGE: Final = "see docs/cluster.md, When something fails"
+LAG_FIX: Final = f"on it: chatd status, and see logs/errors.log; {PAGE}"
+NTP_FIX: Final = "let all nodes use NTP"
+NO_MAJORITY: Final = Finding(
+    "fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE
+)
+LOGS_DIFFER: Final = Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
 
 
 def cluster_lines(cluster: Mapping[str, Any]) -> Iterator[str]:
@@ -45,8 +51,17 @@ def cluster_findings(cluster: Mapping[str, Any]) -> Iterator[Finding]:
     found = [*_of_cluster(cluster)]
     for node in cluster.get("members") or []:
         found += _of_node(node)
-    nodes = len(cluster.get("members") or [])
-    yield from found or [Finding("ok", "cluster", f"{nodes} nodes answer, and a majority takes writes")]
+    yield from found or [all_well(len(cluster.get("members") or []))]
+
+
+def all_well(nodes: int) -> Finding:
+    """Return the finding of a cluster in which all of so many nodes answer."""
+    return Finding("ok", "cluster", f"{nodes} nodes answer, and a majority takes writes")
+
+
+def server_behind(node: str, fix: str) -> Finding:
+    """Return the finding of a node whose NATS server lacks messages of the stream."""
+    return Finding("warn", "cluster", f"the NATS server of node {node} is behind", "E506", fix)
 
 
 def versions_finding(versions: Mapping[str, str]) -> Iterator[Finding]:
@@ -62,9 +77,9 @@ def _of_cluster(cluster: Mapping[str, Any]) -> Iterator[Finding]:
         text = f"node {_shown(cluster, 'node')} is cut off from the others; what it shows may be old"
         yield Finding("fail", "cluster", text, "E506", "mend the network between the nodes")
     elif not cluster.get("quorum"):
-        yield Finding("fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE)
+        yield NO_MAJORITY
     if cluster.get("chain_equal") is False:
-        yield Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
+        yield LOGS_DIFFER
     members = cluster.get("members") or []
     versions = {str(one["node"]): _shown(one, "version") for one in members if one.get("version")}
     yield from versions_finding(versions)
@@ -77,14 +92,12 @@ def _of_node(node: Mapping[str, Any]) -> Iterator[Finding]:
         return
     if node.get("behind_seconds", 0) > LAG_SECONDS:
         text = f"node {name} has been {_shown(node, 'behind')} events behind for {_lag(node)}"
-        yield Finding(
-            "warn", "cluster", text, "E506", f"on it: chatd status, and see logs/errors.log; {PAGE}"
-        )
+        yield Finding("warn", "cluster", text, "E506", LAG_FIX)
     if abs(node.get("skew", 0)) > SKEW_SECONDS:
         text = f"the clock of node {name} differs by {node['skew']:g} s"
-        yield Finding("warn", "cluster", text, "E612", "let all nodes use NTP")
+        yield Finding("warn", "cluster", text, "E612", NTP_FIX)
     if node.get("stream_current") is False:
-        yield Finding("warn", "cluster", f"the NATS server of node {name} is behind", "E506", STATUS)
+        yield server_behind(name, STATUS)
 
 
 def _node(node: Mapping[str, Any]) -> str:

@@ -72,8 +72,7 @@ class ClusterStats:
 
     def note_head(self, head: int) -> None:
         """Note where the own log ends, once a second."""
-        newest = max([head, *(heard.report.end.seq for heard in self._heard.values())])
-        self._heads.append((self._clock(), newest))
+        self._heads.append((self._clock(), self._newest(head)))
 
     def note_claim(self) -> None:
         """Count a change of the lead."""
@@ -113,19 +112,22 @@ class ClusterStats:
     ) -> JsonObject:
         own, heard = name == self._cluster.node, self._heard.get(name)
         head = end.seq if own else heard.report.end.seq if heard is not None else 0
-        newest = max([end.seq, *(one.report.end.seq for one in self._heard.values())])
         return {
             "node": name,
             "answers": own or (heard is not None and now - heard.at < SILENT_SECONDS),
             "leads": name == place.leader,
             "head": head,
-            "behind": newest - head,
+            "behind": self._newest(end.seq) - head,
             "behind_seconds": round(self._lag(head, now), 1) if own or heard is not None else 0.0,
             "same": True if own else heard.same if heard is not None else None,
             "skew": 0.0 if own or heard is None else heard.skew,
             "version": __version__ if own else heard.report.version if heard is not None else "",
             "stream_current": None if stream is None else stream.replicas.get(name, False),
         }
+
+    def _newest(self, own: int) -> int:
+        """Return the last entry that any node has told of; ``own``: where the log here ends."""
+        return max([own, *(heard.report.end.seq for heard in self._heard.values())])
 
     def _lag(self, head: int, now: float) -> float:
         """Return for how long there has been an entry that a log ending at ``head`` lacks."""

@@ -54,8 +54,8 @@ def node_status(home: Path, node: str, at: int, drift: Drift) -> NodeStatus:
         except ChatdError:
             has_log = False
     differs = drift.keys(settings.shared) if settings is not None else []
-    status = NodeStatus(node, __version__, time.time(), has_log, head, at, chain, *place, differs)
-    return status._replace(syncs=syncs_always(home))
+    syncs = syncs_always(home)
+    return NodeStatus(node, __version__, time.time(), has_log, head, at, chain, *place, differs, syncs)
 
 
 def _read(home: Path, at: int) -> tuple[int, str, StreamPlace, StreamSettings | None]:
