@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ CONNECTIONS = 200
 SETTLE_SECONDS = 3.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BARE = "BARE"
-_SPAWN = multiprocessing.get_context("fork")
+_FORK = multiprocessing.get_context("fork")
 READY_SECONDS = 60.0
 
 
@@ -96,7 +97,7 @@ def logged_in(cluster: Cluster, name: str) -> RawClient:
     return client
 
 
-class Lane(_SPAWN.Process):  # type: ignore[name-defined, misc]
+class Lane(ForkProcess):
     """A process in which a user of its own writes to a room of its own that nobody else reads."""
 
     def __init__(self, cluster: Cluster, name: str, number: int) -> None:
@@ -104,7 +105,7 @@ class Lane(_SPAWN.Process):  # type: ignore[name-defined, misc]
         self.user = f"lane{number}"
         self.identity = cluster.first.add_user(self.user, role="admin")
         self.port = cluster.nodes[name].port
-        self.go, self.ready = _SPAWN.Event(), _SPAWN.Event()
+        self.go, self.ready = _FORK.Event(), _FORK.Event()
         self.start()
         assert self.ready.wait(READY_SECONDS)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
 
-from tests.support.browser import Modules, launched, modules, require_chromium
+from tests.support.browser import Modules, fresh_context, launched, modules, require_chromium
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +23,10 @@ def shared_modules(browser: Browser) -> Iterator[Modules]:
     """The page's modules without its views, in a context that the tests of a module share."""
     with modules(browser) as found:
         yield found
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser of its own for each test: it keeps nothing of the others'."""
+    with fresh_context(browser) as context:
+        yield context

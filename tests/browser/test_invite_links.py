@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.support.browser import WAIT_MS
 from tests.support.daemon import Daemon
 from tests.support.https import Https, gateway
 from tests.support.joining import invite
@@ -17,15 +16,6 @@ from tests.support.joining import invite
 def served(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Https]]:
     with gateway(tmp_path_factory.mktemp("links") / "home") as found:
         yield found
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
-    yield context
-    context.close()
 
 
 def address(served: tuple[Daemon, Https], user: str = "") -> str:

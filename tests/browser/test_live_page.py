@@ -7,19 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.support.browser import WAIT_MS
 from tests.support.daemon import Daemon
 from tests.support.https import Https, gateway
 from tests.support.joining import invite
 from tests.support.rawclient import RawClient
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(WAIT_MS)
-    yield context
-    context.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.support.browser import WAIT_MS
+from tests.support.browser import WAIT_MS, fresh_context
 from tests.support.chat_program import run_chat
 from tests.support.daemon import Daemon, wait_until
 from tests.support.https import Https, gateway
@@ -35,12 +35,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, H
 
 @pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    # The CA of a new home is known to nobody: a person clicks the warning away.
-    context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
-    yield context
-    context.close()
+    with fresh_context(browser) as context:
+        yield context
 
 
 def _code(daemon: Daemon, user: str, *options: str) -> str:

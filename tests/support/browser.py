@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support.page_server import serving
 
@@ -37,6 +37,17 @@ def launched() -> Iterator[Browser]:
         browser = playwright.chromium.launch(**_OPTIONS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def fresh_context(browser: Browser) -> Iterator[BrowserContext]:
+    """Open a context in which nothing is kept yet; its waits have the patience of a busy box."""
+    # The CA of a new home is known to nobody: a person clicks the warning away.
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    yield context
+    context.close()
 
 
 @contextmanager

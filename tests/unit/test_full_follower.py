@@ -33,13 +33,19 @@ def fill(node: MemoryNode, monkeypatch: pytest.MonkeyPatch, *, full: bool = True
         node.hub.writable = False
 
 
-def test_it_takes_nothing_and_the_others_go_on(
-    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def full_follower(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[MemoryNode, MemoryNode]:
+    """Elect a leader; return it, and a node that follows and has a full disk."""
     leader = cluster.elect()
     cluster.run()
     victim = cluster.followers()[0]
     fill(victim, monkeypatch)
+    return leader, victim
+
+
+def test_it_takes_nothing_and_the_others_go_on(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, victim = full_follower(cluster, monkeypatch)
     cluster.run(0.3)
     head = victim.log.head
     assert add(leader, "bob")
@@ -54,10 +60,7 @@ def test_it_takes_nothing_and_the_others_go_on(
 def test_it_refuses_what_the_leader_would_decide_in_words(
     cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.elect()
-    cluster.run()
-    victim = cluster.followers()[0]
-    fill(victim, monkeypatch)
+    _, victim = full_follower(cluster, monkeypatch)
     cluster.run(0.3)
     reply = victim.ask("user_add", user="bob", device="dev", serial="0a", role="user")
     assert reply is not None and reply["code"] == "E506"
@@ -86,10 +89,7 @@ def test_it_does_not_take_the_lead(cluster: MemoryCluster, monkeypatch: pytest.M
 def test_no_key_is_taken_that_could_not_be_written_down(
     cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leader = cluster.elect()
-    cluster.run()
-    victim = cluster.followers()[0]
-    fill(victim, monkeypatch)
+    leader, victim = full_follower(cluster, monkeypatch)
     keys = set(victim.following._keys._keys)
     leader.following._exchange.replace(leader.following.backend.place.epoch)
     cluster.run(3.0)

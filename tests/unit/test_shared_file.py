@@ -36,6 +36,14 @@ def read(home: Path) -> dict[str, Any]:
     return tree
 
 
+class Crash(Exception):
+    """The end of a process at a crash point."""
+
+
+def crash(_: str) -> None:
+    raise Crash
+
+
 class TestTheTable:
     def test_every_section_has_a_row(self) -> None:
         assert set(SCOPES) == set(Settings.model_fields)
@@ -144,14 +152,8 @@ class TestBringInLine:
     def test_a_crash_between_file_and_note_is_made_good(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        class Crash(Exception):
-            pass
-
-        def crash_point(_: str) -> None:
-            raise Crash
-
         bring_in_line(home, DEFAULTS)
-        monkeypatch.setattr(chatd.config.shared_file, "crash_point", crash_point)
+        monkeypatch.setattr(chatd.config.shared_file, "crash_point", crash)
         for chars in range(70, 78):
             with pytest.raises(Crash):
                 bring_in_line(home, DEFAULTS | {KEY: chars})
@@ -164,14 +166,8 @@ class TestBringInLine:
     def test_a_crash_does_not_let_an_edit_pass_for_an_old_value(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        class Crash(Exception):
-            pass
-
-        def crash_point(_: str) -> None:
-            raise Crash
-
         bring_in_line(home, DEFAULTS)
-        monkeypatch.setattr(chatd.config.shared_file, "crash_point", crash_point)
+        monkeypatch.setattr(chatd.config.shared_file, "crash_point", crash)
         with pytest.raises(Crash):
             bring_in_line(home, DEFAULTS | {KEY: 77})
         monkeypatch.undo()
