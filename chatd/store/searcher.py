@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,16 +20,18 @@ import apsw
 from chatd.proto.search_query import Phrase, SearchQuery
 from chatd.store.database import BUSY_MS, query, reading_uri
 from chatd.store.search_index import SEARCH_NAME, SEARCH_VERSION, TOKENIZER
-from chatd.store.search_plan import Planner, Term, Words, match_expression
+from chatd.store.search_plan import Choice, Planner, Words
 
-# The budget of one query, for which others wait: steps of SQLite's virtual machine, which are about 250,000
-# candidates and half a second, and a time, because a step takes longer in a thousand rooms.
+# The budget of one query, for which others wait: a time, and steps of SQLite's virtual machine. Choosing
+# candidates may take so many, about 2,000,000 words; then the newest messages are read without a choice.
+PLAN_STEPS = 12_000_000
+_PLAN_SHARE = 0.5  # of the time
+# Reading may take so many, which is about 250,000 candidates.
 SEARCH_STEPS = 6_000_000
 SEARCH_SECONDS = 1.0
-# The share of it that choosing the candidates may take: in rooms with millions of different words the newest
-# messages are read without a choice.
-_PLAN_SHARE = 0.5
-_CHECK_STEPS = 1_000
+# If a beginning has many words, so many are spent on the newest messages before FTS5 looks for all with it.
+_NEWEST_STEPS = 1_000_000
+_CHECK_STEPS = 10_000
 
 _FLOOR = "SELECT coalesce(min(first_seq), 9223372036854775807) FROM hours WHERE hour >= ?"
 _CEILING = "SELECT coalesce(max(last_seq), 0) + 1 FROM hours WHERE hour <= ?"
@@ -39,9 +41,18 @@ _FIND = """SELECT docs.seq FROM words CROSS JOIN docs ON docs.seq = words.rowid
  AND (:author IS NULL OR docs.author = :author) AND (:kind IS NULL OR docs.kind = :kind){phrases}
  AND NOT EXISTS (SELECT 1 FROM log.erased WHERE erased.seq = docs.version)
  AND NOT EXISTS (SELECT 1 FROM log.edits WHERE edits.target = docs.seq AND edits.seq > docs.version)
- ORDER BY words.rowid DESC LIMIT :limit"""
+ ORDER BY words.rowid DESC"""
 _HOUR_MS = 3_600_000
 _FOREVER = 2**63 - 1
+
+_Values = dict[str, Any]
+
+
+class _Plan(NamedTuple):
+    """One search's values for the statement. ``narrow``: see `Choice`."""
+
+    values: _Values
+    narrow: str | None
 
 
 class Found(NamedTuple):
@@ -54,20 +65,31 @@ class Found(NamedTuple):
 class Budget:
     """Interrupts a connection's statements once one query has used its steps or its time."""
 
-    def __init__(self, steps: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.steps = 0
-        # How much of the budget may be used so far.
-        self.share = 1.0
-        self._limit = steps
+        self._limit = 0
         self._seconds = seconds
         self._clock = clock
         self._start = clock()
+        self._end = self._start
+        self._paused = False
+
+    def allow(self, steps: int, share: float = 1.0) -> None:
+        """Allow so many more steps, until ``share`` of the whole time has passed."""
+        self._limit = self.steps + steps
+        self._end = self._start + self._seconds * share
 
     def spent(self) -> bool:
         """Count `_CHECK_STEPS` steps; return whether to stop. SQLite's progress handler."""
         self.steps += _CHECK_STEPS
-        over = self.steps > self._limit * self.share
-        return over or self._clock() - self._start > self._seconds * self.share
+        return not self._paused and (self.steps > self._limit or self._clock() > self._end)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let a statement end that is short in any case."""
+        self._paused = True
+        yield
+        self._paused = False
 
 
 class Searcher:
@@ -105,7 +127,7 @@ class Searcher:
             phrases = [words for words in (_words(index, one) for one in wanted.phrases) if words.words]
             if limit < 1 or (wanted.phrases and not phrases):
                 return Found([])
-            budget = Budget(SEARCH_STEPS, SEARCH_SECONDS)
+            budget = Budget(SEARCH_SECONDS)
             searches = [
                 _Search(index, _numbers(index, names), start, budget)
                 for start, names in _by_start(searched, floors or {}).items()
@@ -113,8 +135,9 @@ class Searcher:
             index.set_progress_handler(budget.spent, _CHECK_STEPS)
             try:
                 before = _FOREVER if before is None else before
-                plans = [search.plan(phrases, wanted, before, limit) for search in searches]
-                return _merged(index, _statement(phrases), [plan for plan in plans if plan], limit)
+                budget.allow(PLAN_STEPS, _PLAN_SHARE)
+                plans = [search.plan(phrases, wanted, before) for search in searches]
+                return _read(index, _statement(phrases), [plan for plan in plans if plan], limit, budget)
             finally:
                 index.set_progress_handler(None)
                 self.steps = budget.steps
@@ -159,8 +182,25 @@ def _statement(phrases: list[Words]) -> str:
     return _FIND.format(phrases="".join(f" AND instr(docs.text, :phrase{n})" for n in range(len(phrases))))
 
 
-def _merged(index: apsw.Connection, sql: str, plans: Sequence[Mapping[str, Any]], limit: int) -> Found:
-    """Return the newest ``limit`` of several searches, or those found within the budget."""
+def _read(index: apsw.Connection, sql: str, plans: Sequence[_Plan], limit: int, budget: Budget) -> Found:
+    """Return the newest ``limit`` of several searches, or those found within the budget.
+
+    The newest messages soon have a page of a frequent beginning. Of a rare one they may have none, and
+    FTS5 finds the older ones.
+    """
+    wide = any(plan.narrow for plan in plans)
+    budget.allow(_NEWEST_STEPS if wide else SEARCH_STEPS)
+    found = _merged(index, sql, [plan.values for plan in plans], limit)
+    if not (wide and found.partial):
+        return found
+    below = {"before": found.seqs[-1]} if found.seqs else {}
+    narrowed = [plan.values | {"match": plan.narrow or plan.values["match"]} | below for plan in plans]
+    budget.allow(SEARCH_STEPS)
+    older = _merged(index, sql, narrowed, limit - len(found.seqs))
+    return Found(found.seqs + older.seqs, older.partial)
+
+
+def _merged(index: apsw.Connection, sql: str, plans: Sequence[_Values], limit: int) -> Found:
     seqs: list[int] = []
     cursors = [index.cursor() for _ in plans]
     try:
@@ -183,36 +223,34 @@ class _Search:
         self._start = start
         self._budget = budget
 
-    def plan(
-        self, phrases: list[Words], wanted: SearchQuery, before: int, limit: int
-    ) -> dict[str, Any] | None:
-        """Return the values of the statement; None if nothing can match."""
+    def plan(self, phrases: list[Words], wanted: SearchQuery, before: int) -> _Plan | None:
+        """Return how to read the candidates; None if nothing can match."""
         before, floor = self._range(wanted, before)
-        terms = self._choose(phrases, wanted, before, floor) if floor < before else []
-        if not terms:
+        if floor >= before:
             return None
-        return {f"phrase{n}": phrase.text for n, phrase in enumerate(phrases)} | {
-            "match": match_expression(terms),
+        choice = self._choose(phrases, wanted, before, floor)
+        if not choice.terms:
+            return None
+        values: _Values = {f"phrase{n}": phrase.text for n, phrase in enumerate(phrases)}
+        values |= {
+            "match": choice.match,
             "before": before,
             "floor": floor,
             "since": wanted.since,
             "until": _FOREVER if wanted.until is None else wanted.until,
             "author": wanted.author,
             "kind": wanted.kind,
-            "limit": limit,
         }
+        return _Plan(values, choice.narrow)
 
-    def _choose(self, phrases: list[Words], wanted: SearchQuery, before: int, floor: int) -> list[Term]:
+    def _choose(self, phrases: list[Words], wanted: SearchQuery, before: int, floor: int) -> Choice:
         names = [f"z{wanted.author}"] if wanted.author is not None else []
         names += [f"k{wanted.kind}"] if wanted.kind is not None else []
-        self._budget.share = _PLAN_SHARE
         try:
             return self._planner.choose(phrases, names, before, floor)
         except apsw.InterruptError:
-            self._budget.share = 1.0
-            return self._planner.everything()
-        finally:
-            self._budget.share = 1.0
+            with self._budget.paused():
+                return Choice(self._planner.everything(), [])
 
     def _range(self, wanted: SearchQuery, before: int) -> tuple[int, int]:
         """Return the seq below which and the one from which on messages are looked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -149,11 +149,12 @@ def test_a_user_in_a_thousand_rooms_finds_the_newest_of_all(searcher: Searcher, 
 def test_the_budget_ends_a_search_with_the_newest_it_has_found(
     searcher: Searcher, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(searcher_module, "_CHECK_STEPS", 100)
     texts = {seq: "even odd" if seq % 1_000 == 0 else "even" if seq % 2 else "odd" for seq in range(1, 4_001)}
     fill([message(seq, MINE, text) for seq, text in texts.items()])
     everything = find(searcher, "even odd", MINE)
     assert everything == Found([4_000, 3_000, 2_000, 1_000])
-    monkeypatch.setattr(searcher_module, "SEARCH_STEPS", searcher.steps * 6 // 10)
+    monkeypatch.setattr(searcher_module, "SEARCH_STEPS", searcher.steps // 3)
     cut = find(searcher, "even odd", MINE)
     assert cut.partial
     assert cut.seqs and cut.seqs == everything.seqs[: len(cut.seqs)]
@@ -161,20 +162,59 @@ def test_the_budget_ends_a_search_with_the_newest_it_has_found(
     assert find(searcher, "absent", MINE) == Found([])
 
 
-def test_a_beginning_of_one_letter_ends_within_the_budget(
+def test_the_newest_messages_fill_a_page_of_a_frequent_beginning(
     searcher: Searcher, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stands for more words than are opened, so that the newest messages are read."""
     monkeypatch.setattr(search_plan, "EXPANDED_TERMS", 50)
+    monkeypatch.setattr(searcher_module, "_CHECK_STEPS", 100)
     words = [f"s{seq}" if seq % 100 == 0 else f"w{seq}" for seq in range(1, 6_001)]
     fill([message(seq, MINE, f"{word} said") for seq, word in enumerate(words, 1)])
     # 60 words: "s" and the number, and "said".
     assert find(searcher, "s*", MINE, limit=3) == Found([6_000, 5_999, 5_998])
-    everything = find(searcher, "s* s1*", MINE)
-    monkeypatch.setattr(searcher_module, "SEARCH_STEPS", searcher.steps * 6 // 10)
+    assert find(searcher, "s* s1*", MINE) == Found([1_900, *range(1_800, 900, -100), 100])
+    monkeypatch.setattr(searcher_module, "SEARCH_STEPS", 1_000)
+    monkeypatch.setattr(searcher_module, "_NEWEST_STEPS", 1_000)
     cut = find(searcher, "w* *1", MINE)
-    assert everything.seqs and not everything.partial
     assert cut.partial
+    assert cut.seqs[0] == 5_991
+
+
+@pytest.mark.parametrize(
+    ("text", "rooms", "found"),
+    [
+        ("old*", [MINE], range(100, 0, -1)),
+        ("old* after", [MINE], range(100, 0, -2)),
+        ("after-old*", [MINE], range(100, 0, -2)),
+        ("old* new*", [MINE], [1_003, *range(99, 0, -2)]),
+        ("old* from:alice", [MINE], range(99, 0, -2)),
+        ("old* from:carol", [MINE], []),
+        ("old* absent", [MINE], []),
+        ("old*", [MINE, HIDDEN], [2_001, *range(100, 0, -1)]),
+    ],
+)
+def test_many_words_with_a_beginning_are_found_in_old_messages_too(
+    searcher: Searcher,
+    fill: Fill,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    rooms: list[str],
+    found: Sequence[int],
+) -> None:
+    """The newest messages have none of them, and are left before the budget is used up."""
+    monkeypatch.setattr(search_plan, "EXPANDED_TERMS", 50)
+    monkeypatch.setattr(searcher_module, "_CHECK_STEPS", 1)
+    monkeypatch.setattr(searcher_module, "_NEWEST_STEPS", 1_000)
+    old = [message(seq, MINE, f"{'new' if seq % 2 else 'after'} old{seq}") for seq in range(1, 101)]
+    new = [message(seq, MINE, f"new{seq} after") for seq in range(101, 2_001)]
+    new[902] = message(1_003, MINE, "new1003 old3000") if "new" in text else new[902]
+    fill([*old, *new, *(message(2_000 + n, HIDDEN, "other" if n > 1 else "older") for n in range(1, 1_001))])
+    everything = find(searcher, text, *rooms, limit=200)
+    assert everything == Found(list(found))
+    page = find(searcher, text, *rooms, limit=7)
+    assert page.seqs == everything.seqs[:7]
+    if page.seqs:
+        rest = searcher.search(parse(text, NOW), rooms, limit=200, before=page.seqs[-1])
+        assert rest == Found(everything.seqs[7:])
 
 
 @pytest.mark.parametrize("text", ["*part*", "pa*", "*part* other*"])
@@ -188,11 +228,18 @@ def test_words_that_cannot_be_chosen_in_time_are_looked_for_in_the_newest_messag
 
 
 def test_a_budget_ends_by_steps_or_by_time() -> None:
-    times = iter([0.0, 0.5, 1.5, 1.5])
-    budget = Budget(10_000, 1.0, lambda: next(times))
+    times = iter([0.0, 0.4, 0.6, 0.9, 1.1])
+    budget = Budget(1.0, lambda: next(times))
+    budget.allow(100_000, 0.5)
     assert [budget.spent(), budget.spent()] == [False, True]
-    budget = Budget(2_000, 1.0, lambda: 0.0)
-    assert [budget.spent(), budget.spent(), budget.spent()] == [False, False, True]
+    budget.allow(100_000)
+    assert [budget.spent(), budget.spent()] == [False, True]
+    budget = Budget(1.0, lambda: 0.0)
+    for _ in range(2):
+        budget.allow(20_000)
+        assert [budget.spent(), budget.spent(), budget.spent()] == [False, False, True]
+        with budget.paused():
+            assert not budget.spent()
 
 
 def test_a_redacted_message_is_not_found_before_the_index_knows(
