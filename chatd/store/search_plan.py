@@ -55,7 +55,7 @@ class Words(NamedTuple):
         return self.words[-1] if only_end else ""
 
 
-class Choice(NamedTuple):
+class Candidates(NamedTuple):
     """The messages to read.
 
     ``terms``: each message that is found has one of them; none if nothing is found. ``wide``: for each
@@ -89,7 +89,7 @@ class Planner:
         self._index = index
         self._rooms = json.dumps(list(rooms))
 
-    def choose(self, phrases: Sequence[Words], names: Sequence[str], before: int, floor: int) -> Choice:
+    def choose(self, phrases: Sequence[Words], names: Sequence[str], before: int, floor: int) -> Candidates:
         """Return the terms of a word, beginning or part of the phrases, or one of the terms ``names``.
 
         They are those with the fewest messages below seq ``before`` and from ``floor`` on.
@@ -110,10 +110,10 @@ class Planner:
             ]
             choices += [there for there in (*found.values(), *parts) if len(there) <= EXPANDED_TERMS]
         if not choices:
-            return Choice(self.everything(), wide)
+            return Candidates(self.everything(), wide)
         if not all(choices):
-            return Choice([], [])
-        return Choice(choices[0] if len(choices) == 1 else self._rarest(choices, before, floor), wide)
+            return Candidates([], [])
+        return Candidates(choices[0] if len(choices) == 1 else self._rarest(choices, before, floor), wide)
 
     def everything(self) -> list[Term]:
         return self._find(_EQUAL, term="y")

@@ -20,7 +20,7 @@ import apsw
 from chatd.proto.search_query import Phrase, SearchQuery
 from chatd.store.database import BUSY_MS, query, reading_uri
 from chatd.store.search_index import SEARCH_NAME, SEARCH_VERSION, TOKENIZER
-from chatd.store.search_plan import Choice, Planner, Words
+from chatd.store.search_plan import Candidates, Planner, Words
 
 # The budget of one query, for which others wait: a time, and steps of SQLite's virtual machine. Choosing
 # candidates may take so many, about 2,000,000 words; then the newest messages are read without a choice.
@@ -49,7 +49,7 @@ _Values = dict[str, Any]
 
 
 class _Plan(NamedTuple):
-    """One search's values for the statement. ``narrow``: see `Choice`."""
+    """One search's values for the statement. ``narrow``: see `Candidates`."""
 
     values: _Values
     narrow: str | None
@@ -243,14 +243,14 @@ class _Search:
         }
         return _Plan(values, choice.narrow)
 
-    def _choose(self, phrases: list[Words], wanted: SearchQuery, before: int, floor: int) -> Choice:
+    def _choose(self, phrases: list[Words], wanted: SearchQuery, before: int, floor: int) -> Candidates:
         names = [f"z{wanted.author}"] if wanted.author is not None else []
         names += [f"k{wanted.kind}"] if wanted.kind is not None else []
         try:
             return self._planner.choose(phrases, names, before, floor)
         except apsw.InterruptError:
             with self._budget.paused():
-                return Choice(self._planner.everything(), [])
+                return Candidates(self._planner.everything(), [])
 
     def _range(self, wanted: SearchQuery, before: int) -> tuple[int, int]:
         """Return the seq below which and the one from which on messages are looked for."""
