@@ -12,10 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chatd.pki.authority import Authority
 from tests.bench.bench_server import Server
 from tests.bench.chathome import ROOMS
-from tests.support.certificates import make_identity
 
 FLOOR_SOURCE = Path(__file__).with_name("floor.c")
 
@@ -119,13 +117,6 @@ class Nats(Server):
     """Core NATS, without storage."""
 
     name, dialect, program = "nats", "nats", "nats-server"
-
-    def identities(self) -> list[Path]:
-        # Go refuses certificates with an object identifier of 128 bits, such as that of the record key.
-        path = self.folder / f"{self.name}-client.pem"
-        if not path.exists():
-            make_identity(Authority.load(self.certs), path)
-        return [path]
 
     def settings(self) -> str:
         return f"""listen: "127.0.0.1:{self.port}"
