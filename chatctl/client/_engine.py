@@ -17,10 +17,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from chatctl.client._dialing import OF_ADDRESS, Address, Lookups, Race
-from chatctl.client._notices import AnyEvent, Disconnected
+from chatctl.client._elsewhere import Elsewhere
+from chatctl.client._notices import AnyEvent, Connected, Disconnected
 from chatctl.client._session import ByeReceived, ClientSession
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
+from chatd.proto.events import Isolated
 from chatd.proto.frames import decode, encode, split
 
 # Longest silence during a login: when many clients log in at once, each step waits for its turn.
@@ -39,6 +41,14 @@ GOOD_SESSION = 5.0
 FINAL = frozenset(
     {"E608", *OF_ADDRESS} | {f"E{code}" for code in (200, 201, 202, 203, 205, 206, 207, 208, 210)}
 )
+
+
+class _CutOff(Exception):
+    """The server is cut off from its cluster, and another may not be. ``begun``: the caller had a session."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__()
+        self.begun = begun
 
 
 class Callbacks(NamedTuple):
@@ -89,6 +99,7 @@ class Engine(threading.Thread):
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._lookups = Lookups(self.wake)
+        self._elsewhere = Elsewhere(random)
         self._race: Race[Transport] | None = None  # the round of attempts under way, or the last one
         self._transport: Transport | None = None
         self._ready: set[int] = set()
@@ -168,6 +179,8 @@ class Engine(threading.Thread):
             transport = self._transport
             if transport is not None and (transport.failed or transport.fileno() in self._ready):
                 self._receive(transport, transport.open, transport.advance())
+        except _CutOff as cut_off:
+            self._leave(begun=cut_off.begun)
         except ByeReceived as bye:
             self._lost(bye.error, retry=bye.retry, after=bye.after)
         except ChatdError as error:
@@ -221,7 +234,9 @@ class Engine(threading.Thread):
                 raise ChatdError("E607", f"{transport.server} did not answer within {limit:.0f} seconds")
             return self._deadline - now
         self._callbacks.while_connected()
-        timeout = self._session.tick(now)
+        if self._elsewhere.leaves(transport.server, self._servers(), now):
+            raise _CutOff(begun=True)
+        timeout = min(self._session.tick(now), self._elsewhere.seconds(now))
         if frames := self._session.outgoing(now, space=self._callbacks.has_space(False)):
             transport.send(encode(frame) for frame in frames)
         return timeout
@@ -236,7 +251,18 @@ class Engine(threading.Thread):
         for payload in payloads:
             for frame in split(payload):
                 if events := self._session.receive(decode(frame), now):
+                    self._heed(transport.server, events, now)
                     self._callbacks.on_events(events)
+
+    def _heed(self, server: str, events: list[AnyEvent], now: float) -> None:
+        """Note whether the server is cut off from its cluster. Raises _CutOff to go on to another one."""
+        for event in events:
+            if isinstance(event, Isolated):
+                self._elsewhere.told(event.reason, now)
+            elif isinstance(event, Connected) and self._elsewhere.welcomed(
+                server, event.welcome.isolated, self._servers(), now
+            ):
+                raise _CutOff(begun=False)
 
     # -- connecting
 
@@ -245,7 +271,8 @@ class Engine(threading.Thread):
         if self._race is None:
             self._callbacks.before_connecting()
             self._has_newer_identity = False
-            self._race = Race(self._servers(), self._lookups.start, self._dial, now)
+            servers = self._elsewhere.order(self._servers(), now)
+            self._race = Race(servers, self._lookups.start, self._dial, now)
         found = self._race.advance(now, self._ready)
         if found is not None:
             self._transport, payloads = found
@@ -287,6 +314,15 @@ class Engine(threading.Thread):
             self._delays += 1
         self._next_try = now + delay
         self._callbacks.on_events([Disconnected(error, delay)])
+
+    def _leave(self, *, begun: bool) -> None:
+        """Go on to another server at once. The caller hears of it if the session had begun."""
+        self._hang_up()
+        self._race = None
+        self._next_try = self._clock()
+        if begun:
+            error = ChatdError("E506", self._elsewhere.reason, "nothing: another address is tried")
+            self._callbacks.on_events([Disconnected(error, 0.0)])
 
     def _hang_up(self) -> None:
         if self._race is not None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.cluster import CLUSTER_SECONDS, Cluster, running_nodes
@@ -83,6 +85,41 @@ def test_an_isolated_node_is_marked_and_says_why_writes_wait(cluster: Cluster, t
     terminal.wait_for("chat", "this server is up to date again")
     wait_until(lambda: "CUT OFF" not in terminal.text("chat"), what="the mark to go")
     assert MARK not in cluster.chat("b", "history", "#lobby").stderr
+
+
+def test_a_client_of_an_isolated_node_goes_on_to_another(cluster: Cluster, tmp_path: Path) -> None:
+    both = str(cluster.identity("ba"))
+    terminal = Terminal(tmp_path, cluster.first.environ)
+    try:
+        terminal.open("chat", [str(BIN / "chat"), "--identity", both], columns=140)
+        terminal.wait_for("chat", "connected")
+        with RawClient(cluster.nodes["b"].port, cluster.identity("b")) as client:
+            client.logged_in()
+            with _frozen_nats_server(cluster, "b"):
+                client.until(type="isolated")
+                terminal.wait_for("chat", "connected again")
+                terminal.keys("chat", "said by another node", "Enter")
+                wait_until(lambda: "said by another node" in cluster.chat("a", "history", "#lobby").stdout)
+                sent = cluster.first.run("chat", "--identity", both, "send", "#lobby", "sent by another")
+                assert "warning" not in sent.stderr
+                assert "CUT OFF" not in terminal.text("chat")
+    finally:
+        terminal.close()
+
+
+@contextmanager
+def _frozen_nats_server(cluster: Cluster, name: str) -> Iterator[None]:
+    (supervised,) = [
+        psutil.Process(child["pid"])
+        for child in cluster.nodes[name].status()["children"]
+        if child["name"] == "nats"
+    ]
+    (server,) = [one for one in supervised.children() if one.name() == "nats-server"]
+    server.suspend()
+    try:
+        yield
+    finally:
+        server.resume()
 
 
 def _sending(cluster: Cluster) -> subprocess.Popen[str]:

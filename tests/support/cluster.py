@@ -114,12 +114,12 @@ class Cluster:
         return self.first.run("chat", "--identity", str(self.identity(name)), *arguments, **options)
 
     def identity(self, name: str = "") -> Path:
-        """The identity of alice, the first admin: for one node; with "" it names the addresses of all."""
+        """The identity of alice, the first admin: for a node, for several ("ba"), with "" for all."""
         path = self._root / f"alice{name}.pem"
         if not path.exists():
             lines = self.first.identity("alice", "everywhere").read_text().splitlines(keepends=True)
             kept = [line for line in lines if line[:7] != "server:"]
-            servers = [f"server: {self.address(one)}\n" for one in ([name] if name else NAMES)]
+            servers = [f"server: {self.address(one)}\n" for one in name or NAMES]
             kept[DEVICE_LINE + 1 : DEVICE_LINE + 1] = servers
             path.write_text("".join(kept))
             path.chmod(0o600)

@@ -102,7 +102,10 @@ class FakeTransport:
         return decode(payload)
 
     def greet(self, *, live: bool = True, cursor: int = 100, head: int = 100) -> JsonObject:
-        self.say(welcome(head))
+        return self.greet_with(welcome(head), live=live, cursor=cursor)
+
+    def greet_with(self, first: JsonObject, *, live: bool = True, cursor: int = 100) -> JsonObject:
+        self.say(first)
         if not live:
             return {}
         resume = self.next_request()
@@ -358,6 +361,56 @@ def test_the_next_server_is_tried_if_one_is_down(make: Callable[..., Client], ne
     client = make(servers=("one:1", "two:2"), reconnect=False)
     network.next().greet()
     client.wait_connected(TIMEOUT)
+
+
+def test_a_server_that_is_cut_off_is_left_before_the_session_begins(
+    make: Callable[..., Client], network: Network
+) -> None:
+    client = make(servers=("one:1", "two:2"), reconnect=False)
+    sent = client.send("#lobby", "hello")
+    network.next().say(welcome(isolated="cut off"))
+    other = network.next()
+    other.greet()
+    client.wait_connected(TIMEOUT)
+    message = other.next_request()
+    other.say(ok(message["id"], seq=101, at=0, duplicate=False))
+    assert sent.wait(TIMEOUT).seq == 101
+    assert network.dialled == ["one:1", "two:2"]
+    assert isinstance(client.next_event(TIMEOUT), Connected)
+    assert client.welcome is not None and not client.welcome.isolated
+
+
+def test_a_client_goes_on_to_another_server_when_its_own_is_cut_off(
+    make: Callable[..., Client], network: Network
+) -> None:
+    client = make(servers=("one:1", "two:2"), reconnect=False)
+    one = network.next()
+    one.greet()
+    take(client, CaughtUp)
+    sent = client.send("#lobby", "hello")
+    first = one.next_request()
+    one.say({"type": "isolated", "reason": "cut off"})
+    left = take(client, Disconnected)
+    assert (left.error.code, left.error.reason, left.retry_in) == ("E506", "cut off", 0.0)
+    two = network.next()
+    two.greet()
+    again = two.next_request()
+    assert again["msg_id"] == first["msg_id"]
+    two.say(ok(again["id"], seq=101, at=0, duplicate=False))
+    assert sent.wait(TIMEOUT).seq == 101
+    assert network.dialled == ["one:1", "two:2"]
+
+
+def test_a_client_stays_with_a_server_that_is_cut_off_if_no_other_answers(
+    make: Callable[..., Client], network: Network
+) -> None:
+    network.down = {"two:2"}
+    client = make(servers=("one:1", "two:2"))
+    network.next().say(welcome(isolated="cut off"))
+    network.next().greet_with(welcome(isolated="cut off"))
+    take(client, CaughtUp)
+    assert network.dialled == ["one:1", "two:2", "one:1"]
+    assert client.welcome is not None and client.welcome.isolated == "cut off"
 
 
 def test_a_cut_ends_a_client_without_reconnect(make: Callable[..., Client], network: Network) -> None:

@@ -225,5 +225,5 @@ def isolated_error(*, full: bool = False) -> ChatdError:
     return ChatdError(
         "E506",
         f"this machine {why}: it can be read, not written to",
-        "wait, or connect to another of the server's addresses",
+        "wait; clients that know other machines of the cluster go on to one of them",
     )
