@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from chatctl.client._dialing import OF_ADDRESS, Address, Lookups, Race
-from chatctl.client._elsewhere import Elsewhere
 from chatctl.client._notices import AnyEvent, Connected, Disconnected
+from chatctl.client._server_choice import ServerChoice
 from chatctl.client._session import ByeReceived, ClientSession
 from chatctl.client._transport import Transport
 from chatd.errors import ChatdError
@@ -99,7 +99,7 @@ class Engine(threading.Thread):
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._lookups = Lookups(self.wake)
-        self._elsewhere = Elsewhere(random)
+        self._choice = ServerChoice(random)
         self._race: Race[Transport] | None = None  # the round of attempts under way, or the last one
         self._transport: Transport | None = None
         self._ready: set[int] = set()
@@ -234,9 +234,9 @@ class Engine(threading.Thread):
                 raise ChatdError("E607", f"{transport.server} did not answer within {limit:.0f} seconds")
             return self._deadline - now
         self._callbacks.while_connected()
-        if self._elsewhere.leaves(transport.server, self._servers(), now):
+        if self._choice.leaves(transport.server, self._servers(), now):
             raise _CutOff(begun=True)
-        timeout = min(self._session.tick(now), self._elsewhere.seconds(now))
+        timeout = min(self._session.tick(now), self._choice.seconds(now))
         if frames := self._session.outgoing(now, space=self._callbacks.has_space(False)):
             transport.send(encode(frame) for frame in frames)
         return timeout
@@ -258,8 +258,8 @@ class Engine(threading.Thread):
         """Note whether the server is cut off from its cluster. Raises _CutOff to go on to another one."""
         for event in events:
             if isinstance(event, Isolated):
-                self._elsewhere.told(event.reason, now)
-            elif isinstance(event, Connected) and self._elsewhere.welcomed(
+                self._choice.told(event.reason, now)
+            elif isinstance(event, Connected) and self._choice.welcomed(
                 server, event.welcome.isolated, self._servers(), now
             ):
                 raise _CutOff(begun=False)
@@ -271,7 +271,7 @@ class Engine(threading.Thread):
         if self._race is None:
             self._callbacks.before_connecting()
             self._has_newer_identity = False
-            servers = self._elsewhere.order(self._servers(), now)
+            servers = self._choice.order(self._servers(), now)
             self._race = Race(servers, self._lookups.start, self._dial, now)
         found = self._race.advance(now, self._ready)
         if found is not None:
@@ -321,7 +321,7 @@ class Engine(threading.Thread):
         self._race = None
         self._next_try = self._clock()
         if begun:
-            error = ChatdError("E506", self._elsewhere.reason, "nothing: another address is tried")
+            error = ChatdError("E506", self._choice.reason, "nothing: another address is tried")
             self._callbacks.on_events([Disconnected(error, 0.0)])
 
     def _hang_up(self) -> None:

@@ -68,7 +68,7 @@ class Candidates(NamedTuple):
     @property
     def match(self) -> str:
         """An FTS5 expression for any of the terms."""
-        return _any_of(self.terms)
+        return any_of(self.terms)
 
     @property
     def narrow(self) -> str | None:
@@ -79,7 +79,7 @@ class Candidates(NamedTuple):
         """
         if not self.wide:
             return None
-        return " AND ".join([f"({self.match})", *(f"({_any_of(terms, ' *')})" for terms in self.wide)])
+        return " AND ".join([f"({self.match})", *(f"({any_of(terms, ' *')})" for terms in self.wide)])
 
 
 class Planner:
@@ -128,7 +128,7 @@ class Planner:
             opened += len(terms)
             if opened > COUNTED_TERMS and terms is not choices[0]:
                 break
-            count = query(self._index, _COUNT, (_any_of(terms), before, floor))[0][0]
+            count = query(self._index, _COUNT, (any_of(terms), before, floor))[0][0]
             if count < fewest:
                 fewest, rarest = count, terms
             if not count:
@@ -140,7 +140,7 @@ class Planner:
         return [(room, term) for room, term in rows]
 
 
-def _any_of(terms: Iterable[Term], suffix: str = "") -> str:
+def any_of(terms: Iterable[Term], suffix: str = "") -> str:
     """Return an FTS5 expression for any of the terms, each with the number of its room.
 
     FTS5 has a query language in which a stray quote or "NEAR" changes the meaning, hence the quotes.

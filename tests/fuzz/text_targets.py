@@ -28,7 +28,7 @@ from chatd.proto.text import (
     truncate,
     visible,
 )
-from chatd.store.search_plan import match_expression
+from chatd.store.search_plan import any_of
 from tests.fuzz.byte_source import ByteSource, encode_text
 from tests.fuzz.expected_refusals import refused
 from tests.support.harmless import assert_harmless
@@ -159,7 +159,7 @@ def search_queries(data: bytes) -> None:
     assert 0 <= query.since <= 253_402_300_800_000
     assert len(query.phrases) <= MAX_TOKENS
     for phrase in query.phrases:
-        match = match_expression([(1, f"x{phrase.text}"), (22, f"x{phrase.text}")])
+        match = any_of([(1, f"x{phrase.text}"), (22, f"x{phrase.text}")])
         _full_text().execute("SELECT count(*) FROM texts WHERE texts MATCH ?", (match,)).fetchall()
 
 

@@ -1,6 +1,6 @@
 """Leave a server that is cut off from its cluster for another address of the identity.
 
-The engine asks `Elsewhere` where to connect first, and whether to leave. All times are monotonic seconds.
+The engine asks `ServerChoice` where to connect first, and whether to leave. All times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ AVOID_SECONDS = 600.0
 SPREAD_SECONDS = 2.0
 
 
-class Elsewhere:
+class ServerChoice:
     """The servers that said that they are cut off. ``random`` gives a number 0 <= x < 1."""
 
     def __init__(self, random: Callable[[], float]) -> None:
