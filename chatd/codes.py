@@ -155,6 +155,11 @@ CODES: dict[str, Code] = {
     "E621": Code("stream", "the cluster's stream does not continue this log", "see docs/cluster.md"),
     "E622": Code("no_nats", "NATS is not installed", _NATS),
     "E623": Code("join_file", "the join file cannot be used", "make a new one: see docs/cluster.md"),
+    "E624": Code(
+        "left_cluster",
+        "this node has left its cluster",
+        "for a server of its own, with the history until then: chatd cluster dissolve",
+    ),
     "E630": Code(
         "other_service",
         "something else than a chatd answers at this address",

@@ -41,6 +41,7 @@ POINTS = {
     "cluster.settings.stored": "shared settings are in the stream, not in the log",
     "cluster.settings.noted": "shared settings are in the log, not in force",
     "cluster.settings.written": "shared settings are in the settings file, not in its note",
+    "cluster.leave.noted": "leave: the others know, this home may not start again; its server still runs",
     "cluster.key.replaced": "a new key is on the disk, the stream under the former not deleted",
     "hub.session.admitted": "a session is admitted, its welcome not sent",
     "hub.request.arrived": "a request is read, not decided",

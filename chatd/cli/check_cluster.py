@@ -49,7 +49,7 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
     if len(set(view.chains.values())) > 1:
         yield LOGS_DIFFER
     for name in cluster.members:
-        yield from _node_findings(name, view)
+        yield from _node_findings(name, view, cluster.replicas)
     yield from versions_finding({name: node.version for name, node in view.nodes.items()})
     yield from _lags(home.path, view)
     if view.stream.quorum and len(view.nodes) == len(cluster.members):
@@ -74,14 +74,14 @@ def _lags(home: Path, view: ClusterView) -> Iterator[Finding]:
             yield Finding("warn", "cluster", text, "E506", LAG_FIX)
 
 
-def _node_findings(name: str, view: ClusterView) -> Iterator[Finding]:
+def _node_findings(name: str, view: ClusterView, keepers: int) -> Iterator[Finding]:
     if (node := view.nodes.get(name)) is None:
         yield Finding("warn", "cluster", f"node {name} does not answer", "E607", PAGE)
         return
     if abs(skew := view.skews.get(name, 0.0)) > SKEW_SECONDS:
         text = f"the clock of node {name} differs by {skew:.1f} s"
         yield Finding("warn", "cluster", text, "E612", NTP_FIX)
-    elif not (view.stream.gone or view.stream.replicas.get(name)):
+    elif not (view.stream.gone or view.stream.has_all(name, keepers)):
         yield server_behind(name, STATUS)
     if node.differs:
         text = f"settings of {name} differ: {', '.join(node.differs)}"

@@ -10,6 +10,7 @@ from chatd.cli.audit_lines import note_act
 from chatd.cli.cluster_init import init
 from chatd.cli.cluster_join import join
 from chatd.cli.cluster_lead import lead
+from chatd.cli.cluster_leave import leave
 from chatd.cli.cluster_replace import replace
 from chatd.cli.cluster_status import status
 from chatd.cli.node_files import cluster_section, remove_node_files
@@ -19,6 +20,7 @@ from chatd.cluster.joining_note import begin_joining
 from chatd.cluster.nats_address import STREAM_FOLDER
 from chatd.cluster.stream_place import forget_stream, stored_place
 from chatd.config.home import Home
+from chatd.config.left_note import forget_left
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.shared_file import forget_base
 from chatd.console import output
@@ -37,6 +39,7 @@ cluster.add_command(init)
 cluster.add_command(join)
 cluster.add_command(status)
 cluster.add_command(lead)
+cluster.add_command(leave)
 cluster.add_command(replace)
 
 
@@ -84,6 +87,7 @@ def dissolve(home: Home) -> None:
         write_settings(home.path, settings.model_copy(update={"cluster": alone}))
         forget_base(home.path)
         remove_node_files(home)
+        forget_left(home.path)
     note_act(home.path, "cluster_dissolved")
     output.line("the log is on this server only")
     output.note(f"next: {chatd_command(home.path, 'start')}")

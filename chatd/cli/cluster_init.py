@@ -20,6 +20,7 @@ from chatd.cli.starting import restart
 from chatd.cli.stopped_log import stopped_log
 from chatd.cluster.follow_stream import request_reseed
 from chatd.config.home import Home
+from chatd.config.left_note import refuse_left
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
 from chatd.config.shared_file import forget_base
@@ -69,6 +70,7 @@ def init(
     """
     home: Home = context.obj
     home.require_initialised()
+    refuse_left(home.path)
     settings = load_settings(home.path, {})
     alone = cluster_section(settings, node)
     if settings.cluster.members or (settings.cluster.node and not others):

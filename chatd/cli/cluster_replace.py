@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from chatd.cli.addresses import split_address
 from chatd.cli.audit_lines import note_act
 from chatd.cli.cluster_init import split_member
+from chatd.cli.cluster_tell import former_addresses, require_there, seen_cluster, tell_all
 from chatd.cli.join_file import join_command, write_join_file
 from chatd.cli.node_files import Node, NodeFiles, cluster_section, make_node
 from chatd.cli.options import join_folder_option
@@ -66,7 +66,7 @@ def replace(home: Home, old: str, new: str, address: str | None, old_address: st
     write_join_file(path, files.join_file_of(node))
     told = Members({one.name: one.route for one in nodes}, files.pins, node.clients, former)
     try:
-        _tell(home, told, list(rest))
+        tell_all(home, told, list(rest))
         store_members(home.path, told)
     except BaseException:
         path.unlink(missing_ok=True)
@@ -75,20 +75,6 @@ def replace(home: Home, old: str, new: str, address: str | None, old_address: st
     _show(home, old, name, path, list(rest))
     if not former:
         output.note(f"take the address of {old} out of server.addresses on each node")
-
-
-def former_addresses(settings: Settings, old: str, named: str | None) -> list[str]:
-    """Return where clients reached a node, HOST:PORT; nothing if the settings do not tell. Raises E404."""
-    known = settings.server.client_addresses
-    if named is not None:
-        if named not in known:
-            reason = f"{named} is not in server.addresses: {', '.join(known) or 'nothing'}"
-            raise ChatdError("E404", reason, "name one of them")
-        return [named]
-    hosts = {name: split_address(route, 0)[0] for name, route in settings.cluster.members.items()}
-    host = hosts.pop(old)
-    # Of two nodes on one machine, the host does not tell whose address it is.
-    return [] if host in hosts.values() else [one for one in known if split_address(one, 0)[0] == host]
 
 
 def _without(settings: Settings, former: list[str]) -> Settings:
@@ -111,30 +97,10 @@ def _require_sensible(settings: Settings, old: str, new: Node) -> None:
 
 def _require_gone(home: Home, settings: Settings, old: str) -> None:
     """Raise E409 if the old node runs, E607 if another one does not."""
-    from chatd.nats.cluster_view import view_cluster  # nats-py is an optional dependency
-
-    try:
-        there = view_cluster(home.path, len(settings.cluster.members)).nodes
-    except OSError as error:
-        raise ChatdError("E603", str(error), f"run: {chatd_command(home.path, 'start')}") from None
-    if old in there:
+    view = seen_cluster(home, settings)
+    if old in view.nodes:
         raise ChatdError("E409", f"node {old} runs", "stop it for good first, there: chatd stop")
-    for name in settings.cluster.others:
-        if name not in there and name != old:
-            raise ChatdError("E607", f"node {name} does not answer, and must know of it", "start it first")
-
-
-def _tell(home: Home, told: Members, others: list[str]) -> None:
-    """Tell the members to the other nodes. Raises E607 if one does not take them."""
-    from chatd.nats.cluster_view import tell_members
-
-    for name in others:
-        try:
-            problem = tell_members(home.path, name, told)
-        except OSError as error:
-            problem = str(error)
-        if problem:
-            raise ChatdError("E607", f"node {name} has not taken the new members: {problem}", "try again")
+    require_there(view, [name for name in settings.cluster.others if name != old])
 
 
 def _show(home: Home, old: str, name: str, path: Path, others: list[str]) -> None:

@@ -13,6 +13,7 @@ from chatd.cluster.log_link import RESEED
 from chatd.cluster.stream_place import StreamPlace
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
+from chatd.config.left_note import has_left
 from chatd.config.loading import load_settings
 from chatd.config.shared_file import Drift
 from chatd.console import output
@@ -38,6 +39,7 @@ def status(home: Home, as_json: bool) -> None:
         **place._asdict(),
         "head": own.head,
         "joining": (home.path / JOINING_FILE).exists(),
+        "left": has_left(home.path),
     }
     if cluster.others:
         fields |= _seen(home, cluster)
@@ -45,6 +47,8 @@ def status(home: Home, as_json: bool) -> None:
         output.json_data({"schema": 1, **fields})
         return
     output.line(f"node {cluster.node}" if cluster.node else "no node of a cluster")
+    if fields["left"]:
+        output.line("it has left its cluster: only its log is here, to be read")
     if place.generation:
         output.line(
             f"message {place.seq} of the stream, generation {place.generation}, epoch {place.epoch}, "
@@ -78,7 +82,9 @@ def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
         "stream_gone": view.stream.gone,
         "chain_equal": len(set(view.chains.values())) <= 1,
         "sync_always": _all_sync(view, len(cluster.members)),
-        "members": [_member(name, address, view) for name, address in cluster.members.items()],
+        "members": [
+            _member(name, address, view, cluster.replicas) for name, address in cluster.members.items()
+        ],
     }
 
 
@@ -90,13 +96,13 @@ def _all_sync(view: ClusterView, members: int) -> bool | None:
     return True if told.count(True) == members else None
 
 
-def _member(name: str, address: str, view: ClusterView) -> dict[str, Any]:
+def _member(name: str, address: str, view: ClusterView, keepers: int) -> dict[str, Any]:
     found = view.nodes.get(name)
     member: dict[str, Any] = {
         "node": name,
         "address": address,
         "answers": found is not None,
-        "stream_current": view.stream.replicas.get(name, False),
+        "stream_current": view.stream.has_all(name, keepers),
         "stream_gone": view.stream.gone,
     }
     if found is None:

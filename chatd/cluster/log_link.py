@@ -43,6 +43,10 @@ class StreamState(NamedTuple):
     first_at: float = 0.0
     gone: bool = False
 
+    def has_all(self, node: str, keepers: int) -> bool:
+        """Whether the node's server has all messages, or need have none: so many others keep the stream."""
+        return self.replicas.get(node, sum(self.replicas.values()) >= keepers)
+
 
 class StreamGoneError(Exception):
     """There is no stream."""

@@ -15,6 +15,11 @@ _NODE: Final = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 NodeName = Annotated[str, Field(pattern=f"^{_NODE}$")]
 
 
+def stream_replicas(members: int) -> int:
+    """Return how many of so many machines keep the stream. A fourth would cost, and save nothing."""
+    return 3 if members == 4 else max(1, members)
+
+
 class ClusterSection(Section):
     """The log in a stream of NATS JetStream, which `chatd cluster init` sets up."""
 
@@ -47,8 +52,8 @@ class ClusterSection(Section):
 
     @property
     def replicas(self) -> int:
-        """The number of machines that keep the stream. A fourth would cost, and save nothing."""
-        return 3 if len(self.members) == 4 else max(1, len(self.members))
+        """The number of machines that keep the stream."""
+        return stream_replicas(len(self.members))
 
     @model_validator(mode="after")
     def _knows_itself(self) -> Self:

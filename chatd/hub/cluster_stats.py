@@ -122,7 +122,7 @@ class ClusterStats:
             "same": True if own else heard.same if heard is not None else None,
             "skew": 0.0 if own or heard is None else heard.skew,
             "version": __version__ if own else heard.report.version if heard is not None else "",
-            "stream_current": None if stream is None else stream.replicas.get(name, False),
+            "stream_current": None if stream is None else stream.has_all(name, self._cluster.replicas),
         }
 
     def _newest(self, own: int) -> int:

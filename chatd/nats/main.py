@@ -102,14 +102,20 @@ class _AmongOthers:
     """What a node does for the others: its status, copies of the log from it and to it."""
 
     def __init__(self, child: Supervised) -> None:
-        from chatd.nats.former_servers import FormerServers  # nats-py is an optional dependency
+        from chatd.cluster.nats_thread import NatsThread  # nats-py is an optional dependency
+        from chatd.nats.former_servers import FormerServers
         from chatd.nats.node_desk import NodeDesk
 
         self._home, self._node = child.home, child.settings.cluster.node
         self._address = partial(read_address, child.home)
-        self._desk = NodeDesk(self._home, self._node, self._address)
+        link = NatsThread(self._address)
+        members = frozenset(child.settings.cluster.members)
+        self._former = FormerServers(self._node, members, self._address, link)
+        self._desk = NodeDesk(self._home, self._node, link, self._take_members)
         self._fetch: LogFetch | None = None
-        self._former = FormerServers(frozenset(child.settings.cluster.members), self._address)
+
+    def _take_members(self, members: frozenset[str]) -> None:
+        self._former.members = members
 
     def tick(self) -> None:
         """Begin to copy the log if the home waits for it. Raises E606, E623."""

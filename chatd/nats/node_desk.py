@@ -26,7 +26,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from chatd.cluster.joining_note import JOINING_FILE
-from chatd.cluster.nats_address import STREAM_FOLDER, NatsAddress
+from chatd.cluster.nats_address import STREAM_FOLDER
 from chatd.cluster.nats_thread import NatsThread
 from chatd.cluster.stream_place import stored_place
 from chatd.config.shared_file import Drift
@@ -73,15 +73,18 @@ class CopyAnswer(NamedTuple):
 
 
 class NodeDesk:
-    """The desk of one node, on a thread of its own."""
+    """The desk of one node, on the thread of ``link``. ``on_members`` gets the members that it has taken."""
 
-    def __init__(self, home: Path, node: str, address: Callable[[], NatsAddress]) -> None:
+    def __init__(
+        self, home: Path, node: str, link: NatsThread, on_members: Callable[[frozenset[str]], None]
+    ) -> None:
         self._home = home
+        self._on_members = on_members
         self._node = node
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="copy")
         self._given = _Given(home / "data")
         self._drift = Drift(home, os.environ)
-        self._nats = NatsThread(address)
+        self._nats = link
         self._nats.begin(self._serve())
 
     async def _serve(self) -> None:
@@ -104,7 +107,8 @@ class NodeDesk:
             await _answer(message, node_status(self._home, self._node, at, self._drift))
 
     async def _members(self, message: Msg) -> None:
-        await _answer(message, take_members(self._home, message.data))
+        answer = take_members(self._home, message.data, self._on_members)
+        await _answer(message, answer)
 
     async def _join(self, message: Msg) -> None:
         with suppress(ValueError, LookupError, TypeError):

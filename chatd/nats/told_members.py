@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,12 +22,13 @@ log = get_log("audit")
 class Members(NamedTuple):
     """``members`` and one more ``address`` are for the settings, ``pins`` for `write_pins`.
 
-    ``former`` are the addresses, HOST:PORT, at which clients reached a node that is no member any more.
+    ``address`` is "" if no node comes in. ``former`` are the addresses, HOST:PORT, at which clients reached a
+    node that is no member any more.
     """
 
     members: dict[str, str]
     pins: dict[str, str]
-    address: str
+    address: str = ""
     former: Sequence[str] = ()
 
 
@@ -37,8 +38,13 @@ class MembersAnswer(NamedTuple):
     problem: str
 
 
-def take_members(home: Path, data: bytes) -> MembersAnswer:
-    """Write the members that another node tells into the settings and certificates of a home."""
+def take_members(
+    home: Path, data: bytes, taken: Callable[[frozenset[str]], None] = lambda _: None
+) -> MembersAnswer:
+    """Write the members that another node tells into the settings and certificates of a home.
+
+    Their names are then given to ``taken``.
+    """
     try:
         told = read_answer(Members, data)
         store_members(home, told)
@@ -47,6 +53,7 @@ def take_members(home: Path, data: bytes) -> MembersAnswer:
     except ChatdError as error:
         return MembersAnswer(error.reason)
     log.info("cluster_members_changed", members=sorted(told.members))
+    taken(frozenset(told.members))
     return MembersAnswer("")
 
 
@@ -61,7 +68,8 @@ def store_members(home: Path, told: Members) -> None:
         raise ValueError("it does not name this node as it is")
     cluster["members"] = told.members
     kept = addresses_without(settings.server, told.former)
-    server["addresses"] = list(dict.fromkeys([*kept, told.address]))
+    new = [told.address] if told.address else []
+    server["addresses"] = list(dict.fromkeys([*kept, *new]))
     changed = Settings.model_validate(tree)
     # The keys first: without one a member would be refused, and a key alone lets nobody in who has no route.
     write_pins(home / "certs", told.pins)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from chatd.config.home import SHIPPED_FOLDER, Home
+from chatd.config.left_note import refuse_left
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.crashpoints import crash_point
@@ -117,6 +118,7 @@ def run(
     home = home.resolve()
     settings = load_settings(home, os.environ)
     refuse_other_name(home, settings.server.name)
+    refuse_left(home)
     _require_proc()
     raise_descriptor_limit()
     make_run_directory(home)

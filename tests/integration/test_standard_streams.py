@@ -96,7 +96,8 @@ LEFT_OUT |= {"chatctl held approve", "chatctl held refuse", "chatctl held withdr
 # They give the shared server another CA: tests/integration/test_new_ca.py.
 LEFT_OUT |= {"chatd ca rotate", "chatd ca retire"}
 # They change the settings, or need a stopped server: test_cluster_live.py, test_cluster_made.py.
-LEFT_OUT |= {f"chatd cluster {name}" for name in ("init", "join", "lead", "replace", "reseed", "dissolve")}
+_ON_CLUSTERS = ("init", "join", "lead", "leave", "replace", "reseed", "dissolve")
+LEFT_OUT |= {f"chatd cluster {name}" for name in _ON_CLUSTERS}
 TRIED = [(path, command) for path, command in COMMANDS if path not in LEFT_OUT]
 IDS = [path for path, _ in TRIED]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,9 @@ DEVICE_LINE = 3
 class Cluster:
     """The nodes by name. ``a`` is the home that was first; the others have joined it."""
 
-    def __init__(self, root: Path, **settings: str) -> None:
-        self.nodes = {name: Daemon(root / name, **{"CHATD_WORKERS__COUNT": "1"} | settings) for name in NAMES}
+    def __init__(self, root: Path, names: Sequence[str] = NAMES, **settings: str) -> None:
+        self.names = tuple(names)
+        self.nodes = {name: Daemon(root / name, **{"CHATD_WORKERS__COUNT": "1"} | settings) for name in names}
         self._root = root
 
     @property
@@ -45,18 +46,18 @@ class Cluster:
 
     def init_arguments(self) -> list[str]:
         """Choose all ports; return the arguments with which ``a`` begins the cluster."""
-        for name in NAMES[1:]:
+        for name in self.names[1:]:
             self.nodes[name].port = fixed_port()
             self.nodes[name].home.mkdir()
-        route = {name: f"{self.nodes[name].host}:{fixed_port()}" for name in NAMES}
+        route = {name: f"{self.nodes[name].host}:{fixed_port()}" for name in self.names}
         own = ("--node", "a", "--host", route["a"], "--out", str(self._root))
-        addresses = [f"--address={name}={self.address(name)}" for name in NAMES[1:]]
+        addresses = [f"--address={name}={self.address(name)}" for name in self.names[1:]]
         return [
             "cluster",
             "init",
             *own,
             *addresses,
-            *(f"{one}={route[one]}" for one in NAMES[1:]),
+            *(f"{one}={route[one]}" for one in self.names[1:]),
         ]
 
     def join_file(self, name: str) -> Path:
@@ -94,7 +95,7 @@ class Cluster:
 
     def wait_for_hubs(self, *names: str) -> None:
         """Wait until the hubs of these nodes (none: of all) serve."""
-        for name in names or NAMES:
+        for name in names or self.names:
             wait_until(partial(self._hub_runs, name), CLUSTER_SECONDS, f"hub {name}")
 
     def _hub_runs(self, name: str) -> bool:
@@ -119,7 +120,7 @@ class Cluster:
         if not path.exists():
             lines = self.first.identity("alice", "everywhere").read_text().splitlines(keepends=True)
             kept = [line for line in lines if line[:7] != "server:"]
-            servers = [f"server: {self.address(one)}\n" for one in name or NAMES]
+            servers = [f"server: {self.address(one)}\n" for one in name or self.names]
             kept[DEVICE_LINE + 1 : DEVICE_LINE + 1] = servers
             path.write_text("".join(kept))
             path.chmod(0o600)
@@ -131,12 +132,12 @@ class Cluster:
 
     def chains(self) -> dict[str, dict[int, str]]:
         """The chain hash after each entry of each node's log; of nodes that have one."""
-        return {name: found for name in NAMES if (found := chain_of(self.nodes[name].home))}
+        return {name: found for name in self.names if (found := chain_of(self.nodes[name].home))}
 
     def have_one_log(self) -> bool:
         """Whether all nodes have the same log."""
         chains = list(self.chains().values())
-        return len(chains) == len(NAMES) and all(chain == chains[0] for chain in chains)
+        return len(chains) == len(self.names) and all(chain == chains[0] for chain in chains)
 
     def end(self) -> None:
         for node in self.nodes.values():
@@ -156,7 +157,7 @@ def running_nodes(cluster: Cluster) -> Iterator[Cluster]:
     """Run the nodes of a cluster that nobody has made; see `clustered`."""
     cluster.make()
     try:
-        for name in NAMES[1:]:
+        for name in cluster.names[1:]:
             cluster.join(name)
         cluster.start("a")
         # Nothing is acknowledged before enough nodes have a copy.

@@ -39,11 +39,11 @@ VIEW = ClusterView(
     ],
 )
 def test_each_node_is_told_in_words(name: str, words: str) -> None:
-    assert _words(_member(name, "10.0.0.4:5002", VIEW)) == words
+    assert _words(_member(name, "10.0.0.4:5002", VIEW, 3)) == words
 
 
 def test_a_wrong_clock_is_told() -> None:
-    assert "its clock differs by -60 s" in _words(_member("a", "", VIEW._replace(skews={"a": -60.0})))
+    assert "its clock differs by -60 s" in _words(_member("a", "", VIEW._replace(skews={"a": -60.0}), 3))
 
 
 def test_a_node_tells_the_chain_after_an_entry_that_it_has(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ GONE = VIEW._replace(stream=StreamState(quorum=False, replicas={}, gone=True))
 
 def shown(view: ClusterView, capsys: pytest.CaptureFixture[str]) -> str:
     """Return what the command prints about the nodes that a view shows."""
-    members = [_member(name, "10.0.0.4:5002", view) for name in view.nodes]
+    members = [_member(name, "10.0.0.4:5002", view, 3) for name in view.nodes]
     _show(
         {
             "members": members,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.cli.cluster_replace import former_addresses
+from chatd.cli.cluster_tell import former_addresses
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.loading import load_settings, write_settings
 from chatd.config.schema import Settings
@@ -79,3 +79,15 @@ def test_former_addresses_of_another_kind_are_refused(home: Path, former: object
     told = {"members": LEFT, "pins": {}, "address": "10.0.0.4:5000", "former": former}
     assert "cannot be read" in take_members(home, json.dumps(told).encode()).problem
     assert load_settings(home, {}).cluster.members == MEMBERS
+
+
+def test_a_node_that_leaves_adds_no_address(home: Path) -> None:
+    left = {name: route for name, route in MEMBERS.items() if name != "c"}
+    taken: list[frozenset[str]] = []
+    told = Members(left, {}, former=["10.0.0.3:5000"])
+    assert take_members(home, json.dumps(told._asdict()).encode(), taken.append).problem == ""
+    assert load_settings(home, {}).server.addresses == ["10.0.0.1", "10.0.0.2:5000"]
+    assert taken == [{"a", "b"}]
+    # Whoever is told twice is not changed by it.
+    assert take_members(home, json.dumps(told._asdict()).encode(), taken.append).problem == ""
+    assert load_settings(home, {}).cluster.members == left
