@@ -61,7 +61,9 @@ class JetStreamTail:
         try:
             os.eventfd_read(self._wake)
         except BlockingIOError:
-            return []
+            # It is told once, perhaps with the last messages before the gap.
+            if not self._trimmed:
+                return []
         found = [self._arrived.popleft() for _ in range(len(self._arrived))]
         self._waiting -= sum(map(len, found))
         if self._trimmed and not found:

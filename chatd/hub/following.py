@@ -216,6 +216,7 @@ class ClusterSeat:
             try:
                 taken = take_messages(self._log, self._keys, self.backend.place, self._unread)
             except NoKeyError as error:
+                self._log.leave()  # for as long as it waits for the key, the log can be emptied of remnants
                 self._exchange.request(error.number)
                 break
             self.backend.place = taken.place

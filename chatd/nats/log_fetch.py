@@ -92,18 +92,25 @@ class LogFetch:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        while True:
-            try:
-                if self._try():
-                    return
-            except ChatdError as error:
-                if error.code in ("E621", "E623"):
-                    self.refusal = error
-                    return
-                self._tell(error.reason)
-            except OSError as error:
-                self._tell(str(error))
-            time.sleep(PAUSE_SECONDS)
+        try:
+            while not self._ends():
+                time.sleep(PAUSE_SECONDS)
+        finally:
+            # The server takes few connections: what was left of a few copies would keep a hub out.
+            self._nats.close()
+
+    def _ends(self) -> bool:
+        """Try once; return whether the home has the log now, or never will."""
+        try:
+            return self._try()
+        except ChatdError as error:
+            if error.code in ("E621", "E623"):
+                self.refusal = error
+                return True
+            self._tell(error.reason)
+        except OSError as error:
+            self._tell(str(error))
+        return False
 
     def _try(self) -> bool:
         """Copy the log once; return False if no node can give it yet. Raises ChatdError, OSError."""

@@ -14,8 +14,9 @@ CONFIG: Final = "run/nats.conf"
 LOG_NAME: Final = "nats.log"
 USER: Final = "chatd"
 SYSTEM_USER: Final = "system"
-# The hub has two connections, the nats process and commands have one each.
-_CONNECTIONS_LIMIT: Final = 8
+# The hub has three connections; the nats process two, one for its looks at the store, and one while it copies
+# a log; commands have one each.
+_CONNECTIONS_LIMIT: Final = 16
 # The stream of a machine alone and of one among others: the server of one cannot read that of the other.
 ROUTED_FOLDER: Final = f"{STREAM_FOLDER}/routed"
 

@@ -237,6 +237,11 @@ class EventLog:
                 self._writer.set_busy_timeout(BUSY_MS)
         return True
 
+    def leave(self) -> None:
+        """End the transaction that `try_begin` has begun, if there is nothing for it; else do nothing."""
+        if self._inserted.seq <= self.head:
+            self._roll_back()
+
     def commit(self) -> None:
         """Second step: write the batch and the mark to the disk.
 
@@ -395,9 +400,11 @@ class EventLog:
     def checkpoint(self) -> bool:
         """Copy the WAL into the database and truncate it; return False if that must wait. Raises E504.
 
-        It waits for readers, for another program's lock, and for space on a full disk. The entries are as
-        safe in the WAL.
+        It waits for readers, for another program's lock, for a transaction of its own, and for space on a
+        full disk. The entries are as safe in the WAL.
         """
+        if self._writer.in_transaction:
+            return False
         with storage_errors("checkpoint the event log"):
             self._end_view()
             self._writer.set_busy_timeout(0)
@@ -428,6 +435,7 @@ class EventLog:
         try:
             self._in_view = False
             self._reader.close()
+            self._roll_back()
             if not self._failure:
                 self.checkpoint()
         finally:

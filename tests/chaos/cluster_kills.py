@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -15,6 +16,8 @@ from tests.chaos.clients import Clients
 from tests.chaos.journal import Journal, read_journal
 from tests.chaos.kills import add_unfinished, client_specs, conduct, make_admin
 from tests.chaos.log_chain import read_log
+from tests.chaos.stream_checker import judge_stream
+from tests.chaos.stream_record import read_record, recording
 from tests.chaos.summary import INCIDENT_SECONDS, server_log, summary
 from tests.chaos.trial_server import SETTINGS, TrialServer
 from tests.support.cluster import NAMES, Cluster, clustered
@@ -85,8 +88,10 @@ def run(
     """Run the trial until ``kills`` processes were killed or ``minutes`` have passed; see `kills.run`."""
     rng = random.Random(seed)
     began = time.monotonic()
-    with clustered(folder, **SETTINGS) as cluster:
+    with ExitStack() as stack:
+        cluster = stack.enter_context(clustered(folder, **SETTINGS))
         cluster.wait_for_hubs()
+        recorders = stack.enter_context(recording(cluster, folder))
         nodes = {name: kept(cluster, name, folder) for name in NAMES}
         clients = Clients(nodes["a"], folder, client_specs(talkers, window, 0.01))
         admin = make_admin(cluster.identity(), folder, seed)
@@ -96,6 +101,7 @@ def run(
                 admin, clients, faults, rng, kills=kills, until=began + minutes * 60, pause=pause
             )
             wait_until(lambda: agree(cluster), SETTLE_SECONDS, "equal logs")
+            recorders.finish()
         finally:
             admin.close()
             clients.close()
@@ -125,7 +131,7 @@ def agree(cluster: Cluster) -> bool:
 
 
 def judge_nodes(folder: Path, cluster: Cluster) -> Verdict:
-    """Judge the journals by the log of each node, and compare the logs (C4)."""
+    """Judge the journals by the log of each node, the logs by one another (C4) and by the stream."""
     verdict = Verdict()
     chains = cluster.chains()
     if any(chain != chains["a"] for chain in chains.values()):
@@ -137,4 +143,5 @@ def judge_nodes(folder: Path, cluster: Cluster) -> Verdict:
         incidents(one, read_journal(folder / f"faults-{name}.jsonl"), server_log(node.home), INCIDENT_SECONDS)
         verdict.findings += one.findings
         verdict.counts |= one.counts
+    judge_stream(verdict, read_record(folder), chains, (line for run in runs for line in run.of("ack")))
     return verdict

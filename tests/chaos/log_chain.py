@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,14 +67,23 @@ def _fault(previous: bytes, expected: int, row: tuple[Any, ...]) -> str:
     if seq != expected:
         return f"entry {expected} is missing, {seq} follows"
     texts = [kind.encode(), room and room.encode(), device and device.encode(), msg_id]
-    head = seq.to_bytes(8, "big") + at.to_bytes(8, "big", signed=True)
-    head += b"".join(map(_length, texts))
-    link = sha256(previous + head + b"".join(part or b"" for part in texts) + body_hash).digest()
-    if link != chain:
+    if link(previous, seq, at, texts, body_hash) != chain:
         return f"entry {seq} does not fit the chain"
-    if body is not None and sha256(salt + _length(digest) + (digest or b"") + body).digest() != body_hash:
+    if body is not None and hash_body(salt, digest, body) != body_hash:
         return f"entry {seq} has another body"
     return ""
+
+
+def link(previous: bytes, seq: int, at: int, texts: Sequence[bytes | None], body_hash: bytes) -> bytes:
+    """The chain hash after an entry; ``texts`` are kind, room, device and msg_id."""
+    head = seq.to_bytes(8, "big") + at.to_bytes(8, "big", signed=True)
+    head += b"".join(map(_length, texts))
+    return sha256(previous + head + b"".join(part or b"" for part in texts) + body_hash).digest()
+
+
+def hash_body(salt: bytes, digest: bytes | None, body: bytes) -> bytes:
+    """The hash of a body in the chain."""
+    return sha256(salt + _length(digest) + (digest or b"") + body).digest()
 
 
 def _length(part: bytes | None) -> bytes:

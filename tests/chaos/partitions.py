@@ -18,6 +18,7 @@ from tests.chaos.journal import Journal, Line, read_journal
 from tests.chaos.kills import add_unfinished, client_specs, conduct, make_admin
 from tests.chaos.secret_search import Redactor, look_for_secrets
 from tests.chaos.session_cuts import check_cuts
+from tests.chaos.stream_record import recording
 from tests.chaos.summary import summary
 from tests.chaos.trial_server import SETTINGS
 from tests.chaos.wires import CLIENTS, WireFaults
@@ -68,6 +69,7 @@ def run(
             node.host, node.enter = network.addresses[name], network.enter(name)
         stack.enter_context(running_nodes(cluster))
         cluster.wait_for_hubs()
+        recorders = stack.enter_context(recording(cluster, folder))
         routes = _slow_routes(stack, network, cluster) if SLOW_KINDS & set(kinds) else None
         nodes = {name: kept(cluster, name, folder) for name in NAMES}
         for server in nodes.values():
@@ -108,6 +110,7 @@ def run(
             before_end=redactor.end,
         )
         wait_until(lambda: agree(cluster), SETTLE_SECONDS, "equal logs")
+        recorders.finish()
         verdict = Verdict()
         look_for_secrets(verdict, redactor, homes)
     judged = judge_nodes(folder, cluster)

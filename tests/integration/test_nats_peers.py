@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import select
-import signal
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from chatd.cluster.nats_address import NatsAddress
 from chatd.cluster.nats_peers import NatsPeers
 from chatd.cluster.peer_link import PeerMessage
-from chatd.nats.nats_server import find_nats_server
-from tests.support.daemon import free_port, wait_until
+from tests.support.daemon import wait_until
+from tests.support.plain_nats import PlainNats
 
 MANY = 2_000
 
 
-class Server:
-    """A nats-server without a home."""
-
-    def __init__(self) -> None:
-        self.address = NatsAddress("127.0.0.1", free_port(), "", "")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        port = str(self.address.port)
-        self._process = subprocess.Popen(
-            [find_nats_server(), "-a", "127.0.0.1", "-p", port, "-l", os.devnull], stdin=subprocess.DEVNULL
-        )
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
+def server() -> Iterator[PlainNats]:
+    server = PlainNats()
     server.start()
     yield server
     server.kill()
 
 
 @pytest.fixture
-def links(server: Server) -> Iterator[dict[str, NatsPeers]]:
+def links(server: PlainNats) -> Iterator[dict[str, NatsPeers]]:
     links = {name: NatsPeers(lambda: server.address, name, {*"abc"} - {name}) for name in "abc"}
     yield links
     for link in links.values():
@@ -89,7 +66,7 @@ def test_messages_to_one_and_to_all_arrive_in_the_order_of_their_sender(links: d
     assert not [message for message in a.receive() if message.kind != "beat"]
 
 
-def test_what_comes_from_a_stranger_is_ignored(server: Server, links: dict[str, NatsPeers]) -> None:
+def test_what_comes_from_a_stranger_is_ignored(server: PlainNats, links: dict[str, NatsPeers]) -> None:
     until_heard(links["b"], links["a"], "a")
     stranger = NatsPeers(lambda: server.address, "x", "ay")
     friend = NatsPeers(lambda: server.address, "y", "x")
@@ -102,7 +79,7 @@ def test_what_comes_from_a_stranger_is_ignored(server: Server, links: dict[str, 
     friend.close()
 
 
-def test_a_server_that_ends_is_connected_to_again(server: Server, links: dict[str, NatsPeers]) -> None:
+def test_a_server_that_ends_is_connected_to_again(server: PlainNats, links: dict[str, NatsPeers]) -> None:
     until_heard(links["a"], links["b"], "b")
     server.kill()
     links["a"].send("b", "ask", [1])

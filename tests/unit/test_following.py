@@ -182,6 +182,25 @@ def test_a_stream_that_is_trimmed_beyond_a_node_ends_it(cluster: MemoryCluster) 
     assert follower.ended == "E506"
 
 
+def test_a_follower_without_a_key_empties_its_write_ahead_log(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = cluster.elect()
+    cluster.run()
+    follower = cluster.followers()[0]
+    keys = follower.following._keys
+    with monkeypatch.context() as patched:
+        patched.setattr(follower.following._exchange, "take", lambda _: None)
+        key = keys._keys.pop(keys.current)
+        assert add(leader, "bob")
+        follower.step()
+        assert follower.following._unread, "it waits for the key"
+        assert follower.log.checkpoint()
+    keys._keys[keys.current] = key
+    cluster.run()
+    assert agree(cluster)
+
+
 def test_the_lead_goes_to_the_node_that_is_named(cluster: MemoryCluster) -> None:
     first = cluster.elect()
     assert add(first, "bob")

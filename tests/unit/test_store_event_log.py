@@ -90,6 +90,24 @@ def test_find_sees_every_append_without_blocking_checkpoints(tmp_path: Path, log
     assert log.find("alice/laptop", msg_id(160)) is not None
 
 
+def test_a_transaction_that_was_begun_keeps_the_wal_and_can_be_left(tmp_path: Path, log: EventLog) -> None:
+    log.append(entries(121, 1))
+    assert log.try_begin()
+    assert not log.checkpoint()
+    log.leave()
+    assert log.checkpoint()
+    assert (tmp_path / "data" / "events.db-wal").stat().st_size == 0
+    assert log.try_begin()
+    log.insert(entries(122, 1))
+    log.leave()  # not what was inserted
+    log.commit()
+    log.finish()
+    assert log.head == 122
+    assert log.try_begin()
+    log.close()
+    assert (tmp_path / "data" / "events.db-wal").stat().st_size == 0
+
+
 def test_a_duplicate_msg_id_stops_the_log(tmp_path: Path, log: EventLog) -> None:
     twice = entry(121)._replace(msg_id=msg_id(7))
     with pytest.raises(ChatdError, match="E504"):
