@@ -58,6 +58,14 @@ CASES = [
         again="rev/phone: chat history lobby",
     ),
     Case(
+        "E206",
+        "out: chat history lobby",
+        "chatd user add out --device NEW",
+        before=("chatctl user remove out --yes",),
+        cure=("chatd user add out --device phone",),
+        again="out/phone: chat history lobby",
+    ),
+    Case(
         "E207",
         "bob: chat send lobby hello",
         "ask an admin",
@@ -241,6 +249,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         ("carl", "user"),
         ("gus", "guest"),
         ("rev", "user"),
+        ("out", "user"),
         ("pia", "guest"),
     ):
         running.add_user(user, role=role)

@@ -120,10 +120,16 @@ LOGINS = {
         NEW_IDENTITY,
     ),
     "revoked": Login(
-        lambda p: p.sanctioned("rev", "revoke", "rev/laptop", "--yes"),
+        lambda p: p.sanctioned("rev", "revoke", "rev/laptop", "--yes", "--reason", "lost"),
         "E206",
-        "was revoked",
+        "rev/laptop was revoked: lost",
         "ask an admin for an invite",
+    ),
+    "removed": Login(
+        lambda p: p.sanctioned("out", "user", "remove", "out", "--yes", "--reason", "left"),
+        "E206",
+        "the user out was removed: left",
+        "ask the operator of the server, who alone can undo it: chatd user add out --device NEW",
     ),
     "banned": Login(
         lambda p: p.sanctioned("bad", "ban", "bad", "--for", "2h", "--reason", "spam"),

@@ -8,8 +8,9 @@ import pytest
 
 from chatd.config.schema import Settings
 from chatd.errors import ChatdError
-from chatd.hub.state import invites
+from chatd.hub.state import authorize, invites
 from chatd.hub.state.context import OPERATOR, Principal
+from chatd.hub.state.cuts import cut_of
 from chatd.hub.state.model import State
 from chatd.proto.frames import JsonObject
 from chatd.proto.invite_code import secret_hash
@@ -156,3 +157,50 @@ def test_what_a_sponsor_and_invites_are_is_told_to_roles_that_list_users(world: 
     assert (told["guest"], told["invites"]) == ({"ends": world.now + 3_600_000, "sponsor": "ann"}, 0)
     assert world.ask("alice", "whois", user="ann")["invites"] == 1
     assert not {"guest", "invites", "invited_until"} & set(world.ask("bob", "whois", user="carol"))
+
+
+@pytest.mark.parametrize(
+    ("act", "fields", "words", "advice"),
+    [
+        (
+            "revoke",
+            {"device": "laptop"},
+            "the device bob/laptop was revoked: enough (E206)",
+            "chat device add NEW",
+        ),
+        ("user_remove", {}, "the user bob was removed: enough (E206)", "chatd user add bob --device NEW"),
+        ("ban", {"seconds": 60}, "bob is banned for 1m: enough (E207)", "wait until the ban ends"),
+        ("ban", {}, "bob is banned until an admin ends it: enough (E207)", "ask an admin"),
+        ("kick", {}, "bob is kicked for 1m: enough (E208)", "come back later"),
+        ("guest_end", {}, "the time of bob as a guest has ended: enough (E219)", "ask your sponsor"),
+    ],
+    ids=["revoked", "removed", "banned for a while", "banned", "kicked", "ended guest"],
+)
+def test_who_is_out_reads_why_and_what_helps_when_it_happens_and_at_each_login(
+    world: World, act: str, fields: JsonObject, words: str, advice: str
+) -> None:
+    if act == "guest_end":
+        world.ask("ann", "revoke", user="bob", device="laptop")
+        invite(world, guest_seconds=3600)
+        redeem(world, device="laptop-2")
+    world.ask("ann", act, user="bob", reason="enough", **fields)
+    told = [cut for event in world.log[-5:] if (cut := cut_of(world.state, event)) and cut.user == "bob"]
+    world.state = State.restore(world.state.snapshot())
+    device = "laptop-2" if act == "guest_end" else "laptop"
+    with pytest.raises(ChatdError) as refused:
+        serial = world.state.users["bob"].devices[device].serial
+        authorize.admit(world.context(Principal("bob", device)), serial, total=0)
+    for error in (told[-1].error, refused.value):
+        assert str(error).startswith(words) and advice in error.fix
+    assert ("invite" in refused.value.fix) == (act in ("revoke", "guest_end"))
+
+
+def test_a_removed_user_reads_no_reason_of_an_earlier_revocation_and_comes_back_without_one(
+    world: World,
+) -> None:
+    world.ask("ann", "revoke", user="bob", device="laptop", reason="lost")
+    world.ask("ann", "user_remove", user="bob", reason="left us")
+    assert "left us" in world.refusal_text("bob", "ping") and "lost" not in world.refusal_text("bob", "ping")
+    world.add_user("bob", device="new")
+    assert world.outcome(Principal("bob", "new"), "ping") == "ok"
+    assert "the device bob/laptop was revoked: lost" in world.refusal_text("bob", "ping")

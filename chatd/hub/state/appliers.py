@@ -35,7 +35,7 @@ def device_added(state: StateTables, event: JsonObject) -> None:
     # A certificate that is made on the box is registered at once.
     issued = event["issued"] if "issued" in event else event["at"]
     user = state.users[event["user"]]
-    user.removed = False
+    user.removed, user.why = False, ""
     user.devices[event["device"]] = Device(
         event["serial"], ends=event.get("ends"), issued=issued, by=event["by"], key=event.get("key", "")
     )
@@ -53,7 +53,7 @@ def device_seen(state: StateTables, event: JsonObject) -> None:
 
 
 def device_revoked(state: StateTables, event: JsonObject) -> None:
-    state.users[event["user"]].devices[event["device"]].revoked = True
+    state.users[event["user"]].devices[event["device"]].revoke(event["reason"])
     # Whoever had the device may have made invites with it.
     state.invites.withdraw(event["user"], event["at"])
 
@@ -61,9 +61,9 @@ def device_revoked(state: StateTables, event: JsonObject) -> None:
 def user_removed(state: StateTables, event: JsonObject) -> None:
     name, now = event["user"], event["at"]
     user = state.users[name]
-    user.removed = True
+    user.removed, user.why = True, event["reason"]
     for device in user.devices.values():
-        device.revoked = True
+        device.revoke(event["reason"])
     for room in list(user.invites):
         _withdraw_invites(state, room, {name})
     state.invites.withdraw(name, now)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from chatd.cluster.stream_message import NEWEST_FORMAT
 from chatd.errors import ChatdError
 from chatd.hub.state.ask_book import AskBook
-from chatd.hub.state.cuts import Cut, cut_of, duration_text, sanction_text, until_text
+from chatd.hub.state.cuts import Cut, cut_of, duration_text, sanction_error, sanction_fix, until_text
 from chatd.hub.state.entities import MEMBERS, READ_ONLY
 from chatd.hub.state.model import DAY_MS, EVERYONE, KINDS, SERVER, Room, State, User, own_room
 from chatd.hub.state.rules import Rules
@@ -267,7 +267,8 @@ class Context:
             if sanction is not None and sanction.holds(self.now):
                 where = f" in {scope}" if scope else ""
                 reason = f": {sanction.reason}" if sanction.reason else ""
-                raise ChatdError("E302", f"you are muted{where} {until_text(sanction, self.now)}{reason}")
+                text = f"you are muted{where} {until_text(sanction, self.now)}{reason}"
+                raise ChatdError("E302", text, sanction_fix(sanction))
 
     def refuse_sanctioned(self, user: str) -> None:
         """Raise E207 or E208 while a user is banned or kicked."""
@@ -275,7 +276,7 @@ class Context:
         for code, word, sanctions in (("E207", "banned", state.bans), ("E208", "kicked", state.kicks)):
             sanction = sanctions.get(user)
             if sanction is not None and sanction.holds(self.now):
-                raise ChatdError(code, sanction_text(user, word, sanction, self.now))
+                raise sanction_error(code, user, word, sanction, self.now)
 
     def refuse_archived(self, name: str) -> None:
         """Raise E307 while a room is archived."""

@@ -31,15 +31,35 @@ def cut_of(state: StateTables, event: JsonObject) -> Cut | None:
     return None if make is None else make(state, event)
 
 
-def ended_error(user: str) -> ChatdError:
+def ended_error(user: str, why: str = "") -> ChatdError:
     """Return the refusal of a guest whose time has ended."""
-    return ChatdError("E219", f"the time of {user} as a guest has ended")
+    return ChatdError("E219", f"the time of {user} as a guest has ended{_because(why)}")
+
+
+def revoked_error(user: str, device: str, why: str) -> ChatdError:
+    """Return the refusal of a revoked device."""
+    return ChatdError("E206", f"the device {user}/{device} was revoked{_because(why)}")
+
+
+def removed_error(user: str, why: str) -> ChatdError:
+    """Return the refusal of a removed user, whom neither another device nor an admin's invite brings back."""
+    fix = f"ask the operator of the server, who alone can undo it: chatd user add {user} --device NEW"
+    return ChatdError("E206", f"the user {user} was removed{_because(why)}", fix)
+
+
+def sanction_error(code: str, user: str, word: str, sanction: Sanction, now: int) -> ChatdError:
+    """Return the refusal of a banned or kicked user. Nobody waits for what does not end by itself."""
+    return ChatdError(code, sanction_text(user, word, sanction, now), sanction_fix(sanction))
+
+
+def sanction_fix(sanction: Sanction) -> str:
+    """Return the advice for a sanction without an end; "" lets the code's own stand."""
+    return "ask an admin" if sanction.until is None else ""
 
 
 def sanction_text(user: str, word: str, sanction: Sanction, now: int) -> str:
     """Return a sentence such as "bob is banned for 2h: spam"."""
-    reason = f": {sanction.reason}" if sanction.reason else ""
-    return f"{user} is {word} {until_text(sanction, now)}{reason}"
+    return f"{user} is {word} {until_text(sanction, now)}{_because(sanction.reason)}"
 
 
 def until_text(sanction: Sanction, now: int) -> str:
@@ -66,25 +86,24 @@ def _sanctioned(event: JsonObject, code: str, word: str, sanction: Sanction) -> 
     user = event["user"]
     identity: JsonObject = {name: event[name] for name in ("by_uid", "by_login") if name in event}
     notice = {"cause": word, "by": event["by"], **identity, "reason": sanction.reason}
-    return Cut(user, None, ChatdError(code, sanction_text(user, word, sanction, event["at"])), notice)
+    return Cut(user, None, sanction_error(code, user, word, sanction, event["at"]), notice)
 
 
 def _revoked(_: StateTables, event: JsonObject) -> Cut:
     user, device = event["user"], event["device"]
-    return Cut(user, device, ChatdError("E206", f"the device {user}/{device} was revoked{_because(event)}"))
+    return Cut(user, device, revoked_error(user, device, event["reason"]))
 
 
 def _removed(_: StateTables, event: JsonObject) -> Cut:
-    user = event["user"]
-    return Cut(user, None, ChatdError("E206", f"the user {user} was removed{_because(event)}"))
+    return Cut(event["user"], None, removed_error(event["user"], event["reason"]))
 
 
-def _because(event: JsonObject) -> str:
-    return f": {event['reason']}" if event["reason"] else ""
+def _because(why: str) -> str:
+    return f": {why}" if why else ""
 
 
 def _ended(_: StateTables, event: JsonObject) -> Cut:
-    return Cut(event["user"], None, ended_error(event["user"]))
+    return Cut(event["user"], None, ended_error(event["user"], event["reason"]))
 
 
 _CUTS: dict[str, Callable[[StateTables, JsonObject], Cut]] = {

@@ -22,7 +22,7 @@ class Device:
     if it was registered without that. ``by``: who let the device in. ``previous``: the serial of the
     certificate before the last renewal. It is accepted until its own end. ``key``: the SHA-256 of its
     SubjectPublicKeyInfo in hex; "" for devices registered without it. ``seen``: whether it has logged in, if
-    that is to be told.
+    that is to be told. ``why``: the reason of its revocation.
     """
 
     serial: str
@@ -33,6 +33,12 @@ class Device:
     previous: str | None = None
     key: str = ""
     seen: bool = False
+    why: str = ""
+
+    def revoke(self, why: str) -> None:
+        """End the device for good. The first reason stays."""
+        if not self.revoked:
+            self.revoked, self.why = True, why
 
     def has(self, serial: str) -> bool:
         """Whether a certificate is the device's present one, or the one before it."""
@@ -67,6 +73,8 @@ class User:
     created: int = 0
     # The name stays taken; only the box brings the user back.
     removed: bool = False
+    # The reason of the removal.
+    why: str = ""
     # A hook, or one that was removed: no person, and without devices.
     bot: bool = False
     # The display name, shown beside the name (ADR 5); "" for none.
@@ -166,6 +174,7 @@ def plain_user(user: User) -> JsonObject:
         "created_day": user.created_day,
         "created": user.created,
         "removed": user.removed,
+        "why": user.why,
         "bot": user.bot,
         "display": user.display,
     }

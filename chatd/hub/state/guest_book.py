@@ -16,13 +16,15 @@ REMINDERS_MS = (24 * HOUR_MS, HOUR_MS)
 class Guest:
     """A user who is one until ``ends`` (ms since 1970). ``sponsor`` answers for them.
 
-    ``seen``: the time up to which reminders are done. ``ended``: the event that ends them is in the log.
+    ``seen``: the time up to which reminders are done. ``ended``: the event that ends them is in the log, and
+    ``why`` its reason.
     """
 
     ends: int
     sponsor: str
     seen: int
     ended: bool = False
+    why: str = ""
 
     def holds(self, now: int) -> bool:
         """Whether the guest may be here at ``now``."""
@@ -83,9 +85,10 @@ class GuestBook:
     def ended(self, event: JsonObject, user: User) -> None:
         """Apply a `guest_ended` event: the user's certificates end, too."""
         self._next = None
-        self.by_name[event["user"]].ended = True
+        guest = self.by_name[event["user"]]
+        guest.ended, guest.why = True, event["reason"]
         for device in user.devices.values():
-            device.revoked = True
+            device.revoke(event["reason"])
 
     def plain(self) -> JsonObject:
         """Return the guests as JSON, for `guests_of`."""

@@ -84,7 +84,7 @@ def welcome(context: Context, user: str, ends: int | None, sponsor: str, *, by: 
 def refuse_ended(context: Context, user: str) -> None:
     """Raise E219 for a guest whose time has ended."""
     if context.state.guests.has_ended(user, context.now):
-        raise ended_error(user)
+        raise ended_error(user, context.state.guests.by_name[user].why)
 
 
 def refuse_sponsor(context: Context, sponsor: str, guest: str, ends: int) -> None:

@@ -14,6 +14,7 @@ from chatd.hub.state.cuts import duration_text
 from chatd.hub.state.entities import DAY_MS
 from chatd.hub.state.invite_book import ID_DIGITS, Invite
 from chatd.hub.state.queries import page_of
+from chatd.hub.state.user_standing import refuse_revoked
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_new_name
@@ -155,8 +156,7 @@ def _valid(context: Context, secret_hash: str, key_hash: str) -> Invite:
             raise ChatdError("E213")
         context.refuse_sanctioned(invite.user)
         guests.refuse_ended(context, invite.user)
-        if context.state.users[invite.user].devices[invite.device or ""].revoked:
-            raise ChatdError("E206", f"the device {invite.user}/{invite.device} was revoked")
+        refuse_revoked(context, invite.user, invite.device or "")
         return invite
     if invite.cancelled or not _is_backed(context, invite):
         raise ChatdError("E214")

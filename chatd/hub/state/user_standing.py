@@ -7,6 +7,7 @@ from typing import NamedTuple
 from chatd.errors import ChatdError
 from chatd.hub.state import guests
 from chatd.hub.state.context import Context
+from chatd.hub.state.cuts import removed_error, revoked_error
 from chatd.hub.state.entities import Device
 
 
@@ -38,9 +39,18 @@ def check_standing(
     if entry is None or not _knows(entry, serial, shown):
         raise ChatdError("E205", f"the certificate of {user}/{device} is not in the registry")
     guests.refuse_ended(context, user)
-    if entry.revoked:
-        raise ChatdError("E206", f"the device {user}/{device} was revoked")
+    refuse_revoked(context, user, device)
     context.refuse_sanctioned(user)
+
+
+def refuse_revoked(context: Context, user: str, device: str) -> None:
+    """Raise E206 for a device that was revoked, or whose user was removed."""
+    known = context.state.users[user]
+    if known.removed:
+        raise removed_error(user, known.why)
+    entry = known.devices[device]
+    if entry.revoked:
+        raise revoked_error(user, device, entry.why)
 
 
 def _knows(device: Device, serial: str | None, shown: Shown | None) -> bool:
