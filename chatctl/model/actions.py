@@ -97,8 +97,8 @@ async def history(surface: Surface, call: CommandCall) -> None:
     shown, more = await surface.show_older(call["count"] or HISTORY_COUNT)
     if not more:
         surface.note(f"there is nothing earlier in {surface.model.title(room)}")
-    if shown:
-        surface.note(f"{shown} earlier; /history again goes further back")
+    elif shown:
+        surface.note(f"{shown} earlier events shown; /history again goes further back")
 
 
 async def catchup(surface: Surface, call: CommandCall) -> None:
@@ -108,7 +108,11 @@ async def catchup(surface: Surface, call: CommandCall) -> None:
 
 
 async def say_anyway(surface: Surface, call: CommandCall) -> None:
-    surface.say(call["text"], kind="text!")
+    if call["text"] is not None:
+        surface.say(call["text"], kind="text!")
+        return
+    again = surface.model.take_overridable()
+    surface.say(again.body, to=again.to, kind=f"{again.kind}!", reply_to=again.reply_to)
 
 
 async def show(surface: Surface, call: CommandCall) -> None:

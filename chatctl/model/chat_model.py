@@ -13,7 +13,14 @@ from typing import Literal, NamedTuple
 
 from chatctl.client import Acknowledged, AnyEvent, CaughtUp, Connected, Disconnected, Refused, Restored
 from chatctl.model import answers, guest_text, held_rows, members, render, room_text
-from chatctl.model.conversation import Conversation, MemberEvent, RowKind, TimelineRow, reacted_to
+from chatctl.model.conversation import (
+    Conversation,
+    MemberEvent,
+    RowKind,
+    TimelineRow,
+    reacted_to,
+    typed_again,
+)
 from chatctl.model.conversations import Conversations
 from chatctl.model.message_rows import message_row
 from chatd.errors import ChatdError
@@ -372,11 +379,9 @@ class ChatModel(Conversations):
         if not self.is_visible(where.name):
             self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
         # To correct and send again, one after the other; never replaces what is being typed.
-        typed = (
-            f"/edit {event.sent.edits} {event.sent.body}" if event.sent.edits is not None else event.sent.body
-        )
-        where.refused.append(typed)
-        where.overridable = SEND_ANYWAY in event.error.fix
+        where.refused.append(typed_again(event.sent))
+        if SEND_ANYWAY in event.error.fix:
+            where.overridable, self.overridable_in = event.sent, where.name
         self.changed |= {"rows", "state"}
 
     def _restored(self, event: Restored) -> None:

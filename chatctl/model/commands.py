@@ -200,8 +200,8 @@ TABLE: tuple[ChatCommand, ...] = (
     ),
     ChatCommand(
         "say!",
-        (_TEXT,),
-        "send a message although it has a forbidden word",
+        (_ANY_TEXT,),
+        "send a text although it has a forbidden word; without TEXT what was refused last, as it was",
         actions.say_anyway,
         "filter.override",
     ),

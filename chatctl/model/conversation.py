@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from chatctl.client import Sent
 from chatctl.model import render
 from chatctl.model.folding import SNIPPET, fold_kind
 from chatctl.model.read_state import ReadState
@@ -75,6 +76,13 @@ class TimelineRow:
         return self.kind in ("message", "action") and not self.order[1]
 
 
+def typed_again(sent: Sent) -> str:
+    """Return what sends a refused message again once it is corrected."""
+    if sent.edits is not None:
+        return f"/edit {sent.edits} {sent.body}"
+    return f"/me {sent.body}" if sent.kind == "action" else sent.body
+
+
 def reacted_to(row: TimelineRow, event: ev.Reacted, me: str) -> TimelineRow:
     """A row with one more reaction, or one less. The event has the count, so that none is counted twice."""
     known = {one.text: one for one in row.reactions}
@@ -102,7 +110,7 @@ class Conversation:
 
     ``read``: what this person has read of it.
     ``refused``: texts that the server did not take and that wait for an empty input, the oldest first.
-    ``overridable``: the last of them may be sent although it has a forbidden word.
+    ``overridable``: the last message that was refused for a forbidden word and may be sent anyway.
     ``has_older``: the server has events before the first row. ``loaded``: the latest rows were fetched.
     ``members_as_of``: ms since 1970 at which the members were last known, 0 while they are live.
     ``member_events``: those received since the members were requested, None without a request.
@@ -117,7 +125,7 @@ class Conversation:
     read: ReadState = field(default_factory=ReadState)
     draft: str = ""
     refused: deque[str] = field(default_factory=lambda: deque(maxlen=REFUSED_LIMIT))
-    overridable: bool = False
+    overridable: Sent | None = None
     has_older: bool = True
     loaded: bool = False
     rows: list[TimelineRow] = field(default_factory=list)

@@ -51,6 +51,8 @@ class Conversations:
         self.joined: set[str] = set()
         self.changed: set[ModelPart] = {"rooms", "rows", "members", "state"}
         self.parting = PartQuestion()
+        # Where the last message was refused for a forbidden word.
+        self.overridable_in = ""
         self._rows_made = 0
 
     # -- queries
@@ -222,11 +224,20 @@ class Conversations:
                     self._set_count(name, seq, unread, cursor)
         self.changed |= {"rooms", "rows", "state"}
 
+    def take_overridable(self) -> Sent:
+        """Return the message that was refused last for a forbidden word, once. Raises E404 without one."""
+        where = self.conversations.get(self.overridable_in)
+        if where is None or where.overridable is None:
+            reason = "no message was refused for a forbidden word since you sent another"
+            raise ChatdError("E404", reason, "write: /say! TEXT")
+        sent, where.overridable = where.overridable, None
+        return sent
+
     def sending(self, sent: Sent) -> None:
         """Show a message as pending until it is in the log."""
         if sent.state == "pending":
             where = self.conversation(self.resolve(sent.to))
-            where.overridable = False
+            where.overridable = None
             command = "/me " if sent.kind == "action" else ""
             if sent.edits is not None:
                 command = f"/edit {sent.edits} "

@@ -296,7 +296,7 @@ class LineSurface:
 
     def _refused(self, event: Refused) -> None:
         self.model.take(event)
-        error = with_way(event.error, "/say! TEXT")
+        error = with_way(event.error, "/say!")
         self.transcript.error(error, f'not sent: "{snippet(event.sent.body)}"')
 
     def _take_from_server(self, event: AnyEvent) -> None:

@@ -104,7 +104,7 @@ class MainMenu:
             MenuItem("New room\u2026", dialogs.create, "Ctrl+N", ("<Control-n>",), may("room.create")),
             MenuItem("Topic\u2026", dialogs.topic, enabled=may("room.topic")),
             MenuItem("Connect now", actions.connect_now, enabled=lambda: model.connection != "connected"),
-            MenuItem("Send anyway", actions.send_anyway, enabled=lambda: model.here.overridable),
+            MenuItem("Send anyway", actions.send_anyway, enabled=lambda: model.here.overridable is not None),
             MenuItem("Leave room", lambda: control.submit("/part"), enabled=may("room.join")),
             None,
             MenuItem("Search\u2026", dialogs.search, "Ctrl+F", ("<Control-f>",), may("search")),

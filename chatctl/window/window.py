@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tkinter as tk
 
+from chatctl.model.conversation import typed_again
 from chatctl.model.times import Times
 from chatctl.window.controller import Controller
 from chatctl.window.dialogs import Dialogs
@@ -234,7 +235,12 @@ class Window:
         """Send the input although it has a forbidden word."""
         if text := self.composer.value.strip():
             self.composer.value = ""
-            self.submit(f"/say! {text}")
+            refused = self.model.here.overridable
+            if refused is not None and text == typed_again(refused).strip():
+                self.model.overridable_in = self.model.current
+                self.submit("/say!")
+            else:
+                self.submit(f"/say! {text}")
 
     def _link_failed(self, address: str) -> None:
         self.root.clipboard_clear()

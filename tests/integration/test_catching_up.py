@@ -109,7 +109,7 @@ def test_history_prints_its_pages_merged_below_a_heading(terminal: Terminal, sha
     window = open_chat(terminal, shared_daemon, "hana", room, "phone")
     terminal.wait(window, f"n{MESSAGES - 1}x")
     type_line(terminal, window, "/history 250")
-    shown = terminal.wait(window, "250 earlier; /history again goes further back")
+    shown = terminal.wait(window, "250 earlier events shown; /history again goes further back")
     assert re.search(rf"-- earlier in {room}, from \d{{4}}-\d\d-\d\d [\d:]+Z to ", shown)
     newest = MESSAGES - SHOWN
     assert numbers_after(shown, "-- earlier in") == list(range(newest - 250, newest))

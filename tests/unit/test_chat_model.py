@@ -171,12 +171,12 @@ def test_sending_anyway_is_offered_after_such_a_refusal_only(
 ) -> None:
     first, second = (Sent(f"{number:032x}", LOBBY, "a hack", "text", None) for number in (1, 2))
     model.sending(first)
-    assert not model.here.overridable
+    assert model.here.overridable is None
     model.take(Refused(first, ChatdError("E400", "forbidden word", fix)))
-    assert model.here.overridable is offered
+    assert (model.here.overridable is first) is offered
     assert (model.here.rows[-1].body.endswith("send it anyway: Menu > Send anyway")) is offered
     model.sending(second)
-    assert not model.here.overridable
+    assert model.here.overridable is None
 
 
 def test_every_refused_text_is_kept_beside_what_is_being_typed(model: ChatModel) -> None:

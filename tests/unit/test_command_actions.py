@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from chatctl.client import Refused, Sent
 from chatctl.model.actions import CATCHUP_COUNT
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import TABLE, parse
@@ -52,6 +53,9 @@ LISTS: dict[str, list[JsonObject]] = {
 }
 
 
+FILTERED = ChatdError("E400", "the message contains a word", "rephrase it, or send it anyway")
+
+
 class FakeSurface:
     """A front end that records its calls."""
 
@@ -84,7 +88,7 @@ class FakeSurface:
 
     async def show_older(self, count: int) -> tuple[int, bool]:
         self.calls.append(("show_older", count))
-        return count // 2, False
+        return count // 2, True
 
     async def catch_up(self, count: int) -> None:
         self.calls.append(("catch_up", count))
@@ -195,7 +199,7 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "me": ("/me waves", [("say", "waves", "", "action", None)], ""),
     "paste": ("/paste", [("paste",)], ""),
     "catchup": ("/catchup", [("catch_up", CATCHUP_COUNT)], ""),
-    "history": ("/history 100", [("show_older", 100)], "50 earlier"),
+    "history": ("/history 100", [("show_older", 100)], "50 earlier events shown"),
     "say!": ("/say! drop it", [("say", "drop it", "", "text!", None)], ""),
     "show": (
         "/show 12",
@@ -229,6 +233,35 @@ EXAMPLES: dict[str, tuple[str, list[tuple[Any, ...]], str]] = {
     "reconnect": ("/reconnect", [("reconnect",)], ""),
     "quit": ("/quit", [("quit",)], ""),
 }
+
+
+@pytest.mark.parametrize(
+    ("to", "kind", "reply_to"),
+    [
+        ("#lobby", "text", None),
+        ("@bob", "text", None),
+        ("@bob,carol", "text", 7),
+        ("#lobby", "action", None),
+        ("#lobby", "snippet", 7),
+    ],
+)
+def test_what_was_refused_for_a_word_is_sent_anyway_as_it_was_and_where_it_was(
+    surface: FakeSurface, to: str, kind: str, reply_to: int | None
+) -> None:
+    surface.model.take(Refused(Sent("1", "#lobby", "before", "text", None), FILTERED))
+    surface.model.take(Refused(Sent("2", to, "drop it", kind, reply_to), FILTERED))
+    surface.model.take(Refused(Sent("3", "#lobby", "x", "text", None), ChatdError("E401")))
+    run(surface, "/say!")
+    assert surface.calls == [("say", "drop it", to, f"{kind}!", reply_to)]
+
+
+def test_nothing_is_sent_anyway_twice(surface: FakeSurface) -> None:
+    with pytest.raises(ChatdError, match="E404"):
+        run(surface, "/say!")
+    surface.model.take(Refused(Sent("1", "@bob", "drop it", "text", None), FILTERED))
+    run(surface, "/say!")
+    with pytest.raises(ChatdError, match="E404"):
+        run(surface, "/say!")
 
 
 @pytest.mark.parametrize("command", [command.name for command in TABLE])
