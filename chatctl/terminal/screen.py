@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
@@ -34,7 +35,9 @@ from chatctl.terminal.resize_guard import ResizeGuard, rewraps
 from chatctl.terminal.themes import DEFAULT_THEME, style_of
 from chatctl.terminal.tty import open_terminal, print_above, suspend
 from chatd.console import streams
+from chatd.console.output import bug_lines
 from chatd.proto.frames import STRING_LIMIT
+from chatd.proto.text import visible
 
 # A second Ctrl-C within this time quits.
 QUIT_SECONDS = 2.0
@@ -97,9 +100,11 @@ class Screen:
 
     async def run(self) -> None:
         """Read lines until `close`, Ctrl-D on an empty line, or Ctrl-C twice."""
+        # Not prompt_toolkit's handler, which prints a traceback and waits for Enter.
+        asyncio.get_running_loop().set_exception_handler(self._show_bug)
         with patch_stdout():
             try:
-                await self._session.prompt_async(pre_run=self._before_run)
+                await self._session.prompt_async(pre_run=self._before_run, set_exception_handler=False)
             except (EOFError, KeyboardInterrupt):
                 pass
             finally:
@@ -188,6 +193,10 @@ class Screen:
     def _remark(self, text: str) -> None:
         self.show([[("class:quiet", f"-- {text} --")]])
 
+    def _show_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError(context["message"])
+        self.show([[("class:error", visible(line))] for line in bug_lines(error)])
+
     def _add_status(self, status: Callable[[], Line]) -> None:
         # Not PromptSession's toolbar, which stays hidden until the terminal has reported its cursor.
         # Not padded to the full width: a narrowed terminal would wrap it and move everything up a row.
@@ -224,6 +233,11 @@ class Screen:
                 event.current_buffer.insert_text(pasted)
             else:
                 self._remark(f"not pasted: {len(pasted):,} characters, of which {space:,} fit")
+
+        @keys.add(Keys.Vt100MouseEvent)
+        def insert_colour(event: KeyPressEvent) -> None:
+            # Colours of a paste that the terminal does not bracket look like the mouse, which is not in use.
+            event.current_buffer.insert_text(event.data)
 
         @keys.add("c-z")
         def stop(event: KeyPressEvent) -> None:

@@ -110,13 +110,17 @@ def show_usage(error: click.ClickException) -> None:
 
 def show_bug(error: BaseException) -> None:
     """Print an unexpected exception in one line, and keep its traceback; with CHATD_DEBUG=1, print that."""
+    for text in bug_lines(error):
+        note(text)
+
+
+def bug_lines(error: BaseException) -> list[str]:
+    """Return what to show of an unexpected exception; keep its traceback."""
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("CHATD_DEBUG") == "1":
-        for text in trace.splitlines():
-            note(text)
-        return
+        return trace.splitlines()
     words = str(error).rstrip(".")
-    note(f"error: this is a bug: {type(error).__name__}: {words}. {_keep(trace)}; please report it")
+    return [f"error: this is a bug: {type(error).__name__}: {words}. {_keep(trace)}; please report it"]
 
 
 def _keep(trace: str) -> str:
