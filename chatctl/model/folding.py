@@ -1,10 +1,9 @@
-"""Fold long texts, decide what is sent as a snippet, and ask before a server would cut a text. Pure."""
+"""Fold long texts, and decide what is sent as a snippet. Pure."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from chatd.proto import events as ev
 from chatd.proto.text import truncate
 
 SNIPPET = "snippet"
@@ -38,22 +37,3 @@ def fold_kind(text: str, kind: str) -> Folded:
 def kind_of(text: str) -> str:
     """Return the kind of a pasted text: several lines are a snippet."""
     return SNIPPET if "\n" in text.strip("\n") else "text"
-
-
-class CutQuestion:
-    """Asks once for each text that the server would cut; the same text again is the answer yes."""
-
-    def __init__(self) -> None:
-        self._asked = ""
-
-    def ask(self, welcome: ev.Welcome | None, text: str) -> str:
-        """Return the question for a text, "" to send it."""
-        asked, self._asked = self._asked, ""
-        limit = welcome.limits.message_chars if welcome else 0
-        if welcome is None or welcome.long_text != "truncate" or len(text) <= limit or text == asked:
-            return ""
-        self._asked = text
-        return (
-            f"not sent: this server cuts texts after {limit} characters, and this one has {len(text):,};"
-            " send it once more to have it cut"
-        )

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from chatctl.client import AnyEvent, Client, state_folder
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
-from chatctl.model.folding import CutQuestion, kind_of
+from chatctl.model.folding import kind_of
 from chatctl.model.grammar import Mistake, Say
 from chatctl.model.render import Line, safe, short_count, snippet
+from chatctl.model.send_question import SendQuestion
 from chatctl.model.times import Times
 from chatctl.model.wrapping import columns
 from chatctl.terminal.cell_text import separate
@@ -74,7 +75,7 @@ class LineClient:
         )
         self._model.sending_earlier(client.outbox)
         self.surface = LineSurface(client, room, self._screen, self._model)
-        self._cut_question = CutQuestion()
+        self._send_question = SendQuestion()
         self.lines = TypedLines(self.surface.begun)
         self._queue_space = threading.Semaphore(QUEUE_LIMIT)
 
@@ -135,7 +136,7 @@ class LineClient:
 
     async def _say(self, text: str) -> None:
         text = text.strip("\n")
-        if question := self._cut_question.ask(self._client.welcome, text):
+        if question := self._send_question.ask(self._client.welcome, self._model.current, text):
             self.surface.note(f"{question}: Up brings it back")
         else:
             # Only a paste has several lines.

@@ -16,9 +16,10 @@ from chatctl.model.chat_model import ChatModel
 from chatctl.model.commands import parse
 from chatctl.model.conversation import READING_LIMIT, Conversation
 from chatctl.model.expiring import expiry_warning
-from chatctl.model.folding import CutQuestion, kind_of
+from chatctl.model.folding import kind_of
 from chatctl.model.grammar import Mistake, Say
 from chatctl.model.marker_sender import MarkerSender
+from chatctl.model.send_question import SendQuestion
 from chatctl.window.network import Failed, NetworkThread, PendingReply
 from chatctl.window.quote_fetch import QuoteFetch
 from chatd.errors import ChatdError
@@ -60,7 +61,7 @@ class Controller:
         self._fetching_older = False
         self._quotes = QuoteFetch(self.model, self.spawn)
         self.markers = MarkerSender(self.model)
-        self._cut_question = CutQuestion()
+        self._send_question = SendQuestion()
 
     def start(self) -> None:
         """Show the first room and connect."""
@@ -95,7 +96,7 @@ class Controller:
             self.model.note(meant.sentence, kind="error")
         elif not isinstance(meant, Say):
             self.spawn(meant.carry_out(self), partial(self.fail, what=f"/{meant.command.name}: "))
-        elif question := self._cut_question.ask(self.model.welcome, meant.text):
+        elif question := self._send_question.ask(self.model.welcome, self.model.current, meant.text):
             self.model.note(question, kind="error")
             self.model.here.refused.append(text)
         elif meant.text.strip():

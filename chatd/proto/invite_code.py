@@ -10,6 +10,7 @@ other mistakes.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final, NamedTuple
 
 from chatd.errors import ChatdError
@@ -26,6 +27,10 @@ _GROUP: Final = 6
 # BIP 173: the generator of the BCH code; BIP 350: the constant that the checksum leaves.
 _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CONSTANT: Final = 0x2BC830A3
+_PRINTED: Final = re.compile(
+    rf"(?:[{_ALPHABET}]{{{_GROUP}}}-){{{CODE_SYMBOLS // _GROUP}}}[{_ALPHABET}]{{{CODE_SYMBOLS % _GROUP}}}",
+    re.ASCII,
+)
 # Longer texts are not read: the longest host, the code, and dashes and spaces between its symbols.
 TEXT_LIMIT: Final = 512
 _COMMAND: Final = ("chat", "join")
@@ -63,6 +68,11 @@ def looks_like_invite(text: str) -> bool:
     server, slash, _ = bare.partition("/")
     command = tuple(text.split()[:2]) == _COMMAND
     return command or (bool(slash) and is_host_port(server)) or _is_link(bare) or _is_code(bare)
+
+
+def holds_invite(text: str) -> bool:
+    """Whether a text holds a code, as it is printed, whose checksum is right."""
+    return any(_remainder(_values(code)) == _CONSTANT for code in _PRINTED.findall(text))
 
 
 def parse_code(text: str) -> InviteCode:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chatctl.client._notices import Sent
 from chatctl.client._session import ClientSession
 from chatctl.model.chat_model import ChatModel
-from chatctl.model.folding import FOLD_CHARS, FOLD_LINES, CutQuestion, fold, kind_of
+from chatctl.model.folding import FOLD_CHARS, FOLD_LINES, fold, kind_of
 from chatctl.model.render import Viewer, plain, render
 from chatd.proto import events as ev
 from tests.unit.test_events import EXAMPLES
@@ -73,16 +73,6 @@ def test_the_model_keeps_only_the_beginning_of_a_snippet() -> None:
 )
 def test_pasted_lines_are_a_snippet(text: str, kind: str) -> None:
     assert kind_of(text) == kind
-
-
-def test_only_a_text_that_the_server_would_cut_is_asked_about_and_once() -> None:
-    question, cutting = CutQuestion(), welcome(long_text="truncate")
-    assert question.ask(welcome(long_text="snippet"), "x" * 501) == ""
-    assert question.ask(cutting, "x" * 500) == ""
-    assert "cuts texts after 500 characters, and this one has 501" in question.ask(cutting, "x" * 501)
-    assert question.ask(cutting, "y" * 501)
-    assert question.ask(cutting, "y" * 501) == ""
-    assert question.ask(cutting, "y" * 501)
 
 
 @pytest.mark.parametrize(("snippet_bytes", "kind"), [(32_768, "snippet"), (0, None)])
