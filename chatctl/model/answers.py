@@ -151,7 +151,7 @@ def sent_note(changed: JsonObject, body: str, seq: int) -> str:
     rule, text = changed.get("rule"), _text(changed, "text") or _text(changed, "rule")
     if rule == "held":
         return f'held as {seq}: "{snippet(body, BODY_CHARS)}"; {text}; /withdraw {seq} takes it back'
-    return text if rule in ("absent", "warned") else f"your message was changed: {text}"
+    return text if rule in ("absent", "left", "warned") else f"your message was changed: {text}"
 
 
 def row(head: str, text: str) -> Line:

@@ -59,6 +59,7 @@ class ChatModel(Conversations):
     """Everything a client shows. ``trouble``: why there is no connection. ``heard``: seq of the last event.
     ``rooms_missing``: the welcome could not list all rooms; ask for them.
 
+    ``sent_notes``: those on the message that was acknowledged last.
     The view empties ``alerts``, and ``redacted``: messages to remove wherever else it shows them.
     """
 
@@ -72,6 +73,7 @@ class ChatModel(Conversations):
         self._retry_in = 0.0
         self.welcome: ev.Welcome | None = None
         self.heard = 0
+        self.sent_notes: list[str] = []
         self.alerts: deque[Alert] = deque(maxlen=WAITING_LIMIT)
         self.redacted: deque[RedactedRange] = deque(maxlen=WAITING_LIMIT)
 
@@ -357,8 +359,10 @@ class ChatModel(Conversations):
 
     def _acknowledged(self, event: Acknowledged) -> None:
         where, result = self.conversation(self.resolve(event.sent.to)), event.sent.wait(0)
-        for changed in result.notes:
-            self.note(answers.sent_note(changed, event.sent.body, result.seq), where=where.name)
+        fresh = where.fresh(result.notes)
+        self.sent_notes = [answers.sent_note(note, event.sent.body, result.seq) for note in fresh]
+        for text in self.sent_notes:
+            self.note(text, where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
         if row is not None and event.sent.edits is None and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark; a held one until a moderator decides.

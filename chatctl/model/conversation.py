@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ from chatctl.model.folding import SNIPPET, fold_kind
 from chatctl.model.read_state import ReadState
 from chatctl.model.times import Times
 from chatd.proto import events as ev
+from chatd.proto.frames import JsonObject
 from chatd.proto.request_bounds import REACTIONS_LIMIT
 from chatd.proto.text import visible
 
@@ -118,6 +119,7 @@ class Conversation:
     ``quotes``: messages outside the rows that others reply to. ``wanted``: seqs of such that are not fetched.
     ``former``: the seq of an edit or a refusal -> the text that it replaced or ended.
     ``topic_at``, ``joined_at``, ``parted_at``: seqs of the latest such events.
+    ``unreached``: the server's note on those who do not get what is written here, as it was told last.
     """
 
     name: str
@@ -137,11 +139,18 @@ class Conversation:
     topic_at: int = 0
     joined_at: int = 0
     parted_at: int = 0
+    unreached: str = ""
     quotes: dict[int, render.Quote] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
     former: dict[int, render.Quote] = field(default_factory=dict)
     redactions: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
     reacted: deque[ev.Reacted] = field(default_factory=lambda: deque(maxlen=REDACTIONS_LIMIT))
+
+    def fresh(self, notes: Sequence[JsonObject]) -> list[JsonObject]:
+        """Leave out of the notes on a message who does not get it, if the last message had the same one."""
+        left = next((str(one.get("text")) for one in notes if one.get("rule") == "left"), "")
+        told, self.unreached = self.unreached, left
+        return [one for one in notes if one.get("rule") != "left" or left != told]
 
     @property
     def unread(self) -> int:

@@ -290,9 +290,8 @@ class LineSurface:
 
     def _acknowledged(self, event: Acknowledged) -> None:
         self.model.take(event)
-        result = event.sent.wait(0)
-        for changed in result.notes:
-            self.note(answers.sent_note(changed, event.sent.body, result.seq))
+        for text in self.model.sent_notes:
+            self.note(text)
 
     def _refused(self, event: Refused) -> None:
         self.model.take(event)

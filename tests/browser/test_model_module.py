@@ -133,6 +133,18 @@ def test_a_sent_message_is_pending_then_in_the_log_in_either_order(show: Any) ->
     assert found == [[["pending"], ["log"], [], [], ["held"], []], 2, refused]
 
 
+def test_who_does_not_get_what_is_written_is_told_until_that_changes(show: Any) -> None:
+    found = show("""
+        const sent = { msgId: "f".repeat(32), to: "#lobby", edits: 0 };
+        const ok = (...notes) => m.take([{ type: "acknowledged", result: { seq: 1, at: 1, notes }, sent }]);
+        const left = (text) => ({ rule: "left", text });
+        ok(left("bob")); ok(left("bob"), { rule: "absent", text: "dora" });
+        ok(left("bob, carol")); ok(); ok(left("bob"));
+        return bodies();
+    """)
+    assert found[-4:] == ["bob", "dora", "bob, carol", "bob"]
+
+
 def test_a_refused_text_comes_back_to_its_writer(show: Any) -> None:
     found = show("""
         const { Fault } = await load("fault.js");

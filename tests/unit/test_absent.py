@@ -56,3 +56,24 @@ def test_a_sender_learns_nothing_of_users_elsewhere() -> None:
     assert str(texts[1]) == str(texts[0]).replace("dora", "nil")
     direct = world.ask("alice", "send", to="@bob", body="ask @dora, not @bob")["notes"]
     assert [note["text"] for note in direct] == ["dora is not in this conversation"]
+
+
+def test_a_sender_learns_who_does_not_get_a_message_of_a_conversation_named_after_them() -> None:
+    world = World()
+    world.create_configured_rooms()
+    for name in ("alice", "bob", "carol", "dora"):
+        world.add_user(name)
+
+    def told(to: str) -> list[str]:
+        return [note["text"] for note in world.ask("alice", "send", to=to, body="answer")["notes"]]
+
+    group = "@alice,bob,carol,dora"
+    assert told(group) == told("@bob") == []
+    world.ask("bob", "part", room=group)
+    assert told(group) == ["bob has left this conversation and does not get it"]
+    world.ask("carol", "part", room=group)
+    assert told(group) == ["bob, carol have left this conversation and do not get it"]
+    world.ask("bob", "send", to=group, body="back")
+    assert told(group) == ["carol has left this conversation and does not get it"]
+    world.ask_as_operator("user_remove", user="bob")
+    assert told("@bob") == ["bob cannot log in any more and does not get it"]

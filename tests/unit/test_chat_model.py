@@ -135,6 +135,18 @@ def test_a_message_is_pending_until_it_is_in_the_log(model: ChatModel) -> None:
     assert "your message was changed: the message was cut" in shown(model)
 
 
+def test_who_does_not_get_what_is_written_is_told_until_that_changes(model: ChatModel) -> None:
+    told = []
+    for seq, text in enumerate(("bob left", "bob left", "carol left", "", "bob left"), 9):
+        message_sent = sent()
+        notes = [{"rule": "left", "text": text}] if text else []
+        acknowledge(message_sent, SentResult(seq, NOON, notes))
+        model.take(Acknowledged(message_sent))
+        told.append(model.sent_notes)
+    assert told == [["bob left"], [], ["carol left"], [], ["bob left"]]
+    assert shown(model).count("bob left") == 2
+
+
 def test_the_acknowledgement_may_arrive_before_the_message_is_shown(model: ChatModel) -> None:
     message_sent = sent()
     acknowledge(message_sent, SentResult(9, NOON, []))

@@ -1,12 +1,13 @@
-"""Tell the writer of a message which @names in it call nobody, so that they do not wait for an answer."""
+"""Tell the writer of a message whom it does not reach, so that they do not wait for an answer."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Container
 
+from chatd.hub.state.context import Context
 from chatd.proto.frames import JsonObject
-from chatd.proto.text import RESERVED
+from chatd.proto.text import RESERVED, dm_members
 
 # Names in one note.
 NAMED = 3
@@ -34,7 +35,27 @@ def notes(body: str, room: str, members: Container[str]) -> list[JsonObject]:
     absent = [name for name in strangers if name not in _EVERYBODY and name not in RESERVED]
     if not absent:
         return found
-    more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-    who = f"{', '.join(absent[:NAMED])}{more}"
     where = "this conversation" if room.startswith("@") else room
-    return [*found, {"rule": "absent", "text": f"{who} {'is' if len(absent) == 1 else 'are'} not in {where}"}]
+    verb = "is" if len(absent) == 1 else "are"
+    return [*found, {"rule": "absent", "text": f"{_listed(absent)} {verb} not in {where}"}]
+
+
+def unreached(context: Context, room: str) -> list[JsonObject]:
+    """Return a note on those whom a direct conversation is named after and who do not get its messages.
+
+    They have left the group. Nobody leaves a conversation of two, but its peer may be unable to log in again.
+    """
+    names = dm_members(room) or ()
+    members = context.state.rooms[room].members
+    gone = [name for name in names if name not in members]
+    if gone:
+        have, do = ("has", "does") if len(gone) == 1 else ("have", "do")
+        text = f"{_listed(gone)} {have} left this conversation and {do} not get it"
+        return [{"rule": "left", "text": text}]
+    out = [name for name in names if name != context.who.user and context.is_out(name)]
+    return [{"rule": "left", "text": f"{name} cannot log in any more and does not get it"} for name in out]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

@@ -270,6 +270,10 @@ class Context:
                 text = f"you are muted{where} {until_text(sanction, self.now)}{reason}"
                 raise ChatdError("E302", text, sanction_fix(sanction))
 
+    def is_out(self, user: str) -> bool:
+        """Whether a user was removed, or was a guest whose time has ended."""
+        return self.state.users[user].removed or self.state.guests.has_ended(user, self.now)
+
     def refuse_sanctioned(self, user: str) -> None:
         """Raise E207 or E208 while a user is banned or kicked."""
         state = self.state

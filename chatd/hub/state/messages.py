@@ -34,7 +34,7 @@ def send(context: Context, request: rq.Send) -> JsonObject:
         body=text.body,
         **message,
     )
-    notes = text.notes
+    notes = text.notes + absent.unreached(context, conversation)
     if text.kind != texts.SNIPPET:
         notes = notes + absent.notes(text.body, conversation, context.state.rooms[conversation].members)
     return {"seq": event["seq"], "at": event["at"], "notes": notes}

@@ -132,7 +132,7 @@ function restored(state, { upto: seq }) {
 /** @param {ChatState} state @param {any} event */
 function acknowledged(state, { sent, result }) {
   const where = state.conversation(state.resolve(sent.to));
-  for (const note of result.notes) state.note(noteText(note, sent.body), where.name);
+  for (const note of where.fresh(result.notes)) state.note(noteText(note, sent.body), where.name);
   const row = where.pending.get(sent.msgId);
   if (row && (sent.edits || where.message(result.seq))) where.pending.delete(sent.msgId);
   // Until the event arrives the row stays, without its mark; a held one until a moderator decides.

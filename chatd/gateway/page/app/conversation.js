@@ -47,6 +47,8 @@ export class Conversation extends RowList {
     /** Events since the members were requested; null without a request. @type {any[]|null} */
     this.late = null;
     this.topicAt = this.joinedAt = this.partedAt = 0;
+    /** The server's note on those who do not get what is written here, as it was told last. */
+    this.unreached = "";
     /** @type {Map<number, Quote>} */
     this.quotes = new Map();
     /** Seqs of messages that others reply to and that are to be fetched. @type {Set<number>} */
@@ -88,6 +90,17 @@ export class Conversation extends RowList {
     this.rows = this.rows.filter((row) => !(row.msgId && within(row.seq)));
     this.setQuotes([...this.quotes.keys()].filter(within).map((seq) => [seq, null]));
     this.update((row) => (within(row.replyTo) ? makeRow({ ...row, quote: quoteOf(null) }) : row));
+  }
+
+  /**
+   * Leave out of the notes on a message who does not get it, if the last message had the same one.
+   * @param {any[]} notes
+   */
+  fresh(notes) {
+    const left = String(notes.find((one) => one.rule === "left")?.text ?? "");
+    const told = this.unreached;
+    this.unreached = left;
+    return notes.filter((one) => one.rule !== "left" || left !== told);
   }
 
   /** @param {number} seq */
