@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatctl.model import answers, paging
+from chatctl.model import answers, paging, room_text
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.grammar import CommandCall
 from chatctl.model.message_actions import CANDIDATES, is_number, unknown_message
@@ -12,6 +12,8 @@ from chatd.console import leaving_text
 from chatd.console.format import duration
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
+from chatd.proto.frames import JsonObject
+from chatd.proto.text import is_group
 
 HISTORY_COUNT = 20
 # About a screen: more would scroll away unread.
@@ -27,17 +29,22 @@ async def join(surface: Surface, call: CommandCall) -> None:
 async def part(surface: Surface, call: CommandCall) -> None:
     model = surface.model
     room = call["room"] or model.require_current()
-    if not model.parting.answered(room, model.clock()):
-        try:
-            info = {} if room.startswith("@") else await surface.ask("room_info", room=room)
-        except ChatdError:
-            info = {}  # leaving it says why
-        if lost := leaving_text.losses(info, model.me):
-            model.parting.ask(room, model.clock())
-            surface.note(f"you are still in {room}: {lost}. To leave it, repeat: /part {room}")
-            return
+    sure = model.parting.answered(room, model.clock())
+    if not sure and (lost := leaving_text.losses(await _leaving_info(surface, room), model.me)):
+        model.parting.ask(room, model.clock())
+        surface.note(f"you are still in {room_text.place(room)}: {lost}. To leave it, repeat: /part {room}")
+        return
     # The event that follows says so and moves on to another room.
     await surface.ask("part", room=room)
+
+
+async def _leaving_info(surface: Surface, room: str) -> JsonObject:
+    if room.startswith("@"):
+        return leaving_text.GROUP if is_group(room) else {}
+    try:
+        return await surface.ask("room_info", room=room)
+    except ChatdError:
+        return {}  # leaving it says why
 
 
 async def rooms(surface: Surface, call: CommandCall) -> None:

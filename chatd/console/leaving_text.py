@@ -7,6 +7,8 @@ from typing import Any
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import visible
 
+# What `losses` has to know of a group: everybody comes back to it, and reads what follows.
+GROUP: JsonObject = {"history": "since_join"}
 # Rooms that a sentence names; --json has up to 100.
 NAMED = 8
 
@@ -34,7 +36,10 @@ def ownerless(result: JsonObject) -> str:
 
 
 def losses(info: JsonObject, me: str) -> str:
-    """Return what ``me`` cannot get back by joining again, from a result of `room_info`; "" for nothing."""
+    """Return what ``me`` cannot get back by joining again, from a result of `room_info`; "" for nothing.
+
+    Of a group, ``info`` is `GROUP`.
+    """
     owners, members, mode = _names(info.get("owners")), _number(info.get("members")), info.get("mode")
     last = owners == [me]
     if last and members > 1 and mode != "open":
@@ -46,6 +51,8 @@ def losses(info: JsonObject, me: str) -> str:
         found.append("only an invitation brings you back")
     elif mode == "members":
         found.append("you are its last member, so nobody can invite you back")
+    if info.get("history") == "since_join" and info.get("archived") is not True:
+        found.append("what is written here before you come back you cannot read again, nor your own messages")
     if last:
         found.append(
             "nobody owns it then" + ("; /owner NAME makes another owner first" if members > 1 else "")

@@ -65,10 +65,15 @@ def test_names_have_the_colours_of_the_desktop_window(page: Page) -> None:
     assert page.evaluate("stage.avatar.initials('john.doe')") == "JD"
 
 
-def test_leaving_first_says_what_joining_again_does_not_bring_back(page: Page) -> None:
-    page.get_by_label("Message #incident").fill("/leave")
+@pytest.mark.parametrize(
+    ("typed", "loss"),
+    [("/leave", "Nobody owns it then."), ("/leave @alice,bob,carol", "nor your own messages")],
+    ids=["room", "group"],
+)
+def test_leaving_first_says_what_joining_again_does_not_bring_back(page: Page, typed: str, loss: str) -> None:
+    page.get_by_label("Message #incident").fill(typed)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog")).to_contain_text("Nobody owns it then.")
+    expect(page.get_by_role("dialog")).to_contain_text(loss)
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
 

@@ -425,6 +425,7 @@ LEAVING = [
     ({"mode": "members", "members": 1, "owners": ["alice"]}, "nobody owns it then"),
     ({"mode": "open", "members": 3, "owners": ["alice"]}, "/owner NAME makes another owner first"),
     ({"mode": "open", "members": 3, "owners": ["bob"], "archived": True}, "nobody enters an archived room"),
+    ({"mode": "open", "members": 3, "owners": ["bob"], "history": "since_join"}, "nor your own messages"),
 ]
 
 
@@ -452,7 +453,7 @@ def test_leaving_what_cannot_be_entered_again_is_asked_once(
         ("/part", {"mode": "open", "members": 3, "owners": ["alice", "bob"]}),
         ("/part", {"mode": "open", "members": 3, "owners": None}),
         ("/part", {"mode": "members", "members": 3, "owners": ["alice"]}),  # the server refuses
-        ("/part @a,b,c", {"mode": "members", "members": 3, "owners": []}),
+        ("/part @alice,b", {"mode": "members", "members": 2, "owners": []}),  # the server refuses
     ],
 )
 def test_what_is_entered_again_is_left_at_once(
@@ -460,10 +461,19 @@ def test_what_is_entered_again_is_left_at_once(
 ) -> None:
     monkeypatch.setitem(RESULTS, "room_info", {"room": "#lobby"} | room)
     if "@" in line:
-        surface.model.switch("@a,alice,b,c")
+        surface.model.switch("@alice,b")
         line = "/part"
     run(surface, line)
     assert surface.calls[-1][0] == "part"
+
+
+def test_leaving_a_group_first_says_that_its_messages_cannot_be_read_again(surface: FakeSurface) -> None:
+    surface.model.switch("@a,alice,b")
+    run(surface, "/part")
+    assert not surface.calls
+    assert surface.lines[-1].startswith("you are still in the group of a, alice, b: what is written here")
+    run(surface, "/part")
+    assert surface.calls == [("part", {"room": "@a,alice,b"})]
 
 
 @pytest.mark.parametrize("line", ["/part", "/topic", "/who", "/history", "/redact 7"])

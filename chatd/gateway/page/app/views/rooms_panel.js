@@ -46,12 +46,15 @@ function makeRoom(model, enter) {
   });
 }
 
+const UNREADABLE = "What is written here before you come back you cannot read again, nor your own messages.";
+
 /** Return what joining again does not bring back. @param {any} info @param {string} me @returns {string[]} */
-function losses({ archived = false, mode = "open", members = 0, owners }, me) {
+function losses({ archived = false, mode = "open", history = "all", members = 0, owners }, me) {
   const found = [];
   if (archived) found.push("Nobody enters an archived room.");
   else if (mode === "members" && members > 1) found.push("Only an invitation brings you back.");
   else if (mode === "members") found.push("You are its last member, so nobody can invite you back.");
+  if (history === "since_join" && !archived) found.push(UNREADABLE);
   if (owners?.length === 1 && owners[0] === me) found.push("Nobody owns it then.");
   else if (owners?.includes(me)) found.push("You no longer own it then.");
   return found;
@@ -107,15 +110,17 @@ function setTopic(model, room, value) {
 
 /** @param {any} model @param {string} room @param {(text: string) => void} say */
 export async function leave(model, room, say) {
-  const info = room.startsWith("#") ? await model.admin.roomInfo(room).catch(() => null) : null;
+  const group = !room.startsWith("#");
+  // Everybody comes back to a group, and reads what follows.
+  const info = group ? { history: "since_join" } : await model.admin.roomInfo(room).catch(() => null);
   void ask({
-    title: `Leave ${room}?`,
-    text: ["You get none of its messages until you join again.", ...losses(info ?? {}, model.me)],
+    title: `Leave ${model.title(room)}?`,
+    text: [`You get none of its messages until you ${group ? "write there" : "join"} again.`, ...losses(info ?? {}, model.me)],
     yes: "Leave",
     danger: true,
     act: async () => {
       await model.leaveRoom(room);
-      say(`You left ${room}.`);
+      say(`You left ${model.title(room)}.`);
     },
   });
 }
