@@ -389,6 +389,7 @@ class ChatModel(Conversations):
         self.changed |= {"rows", "state"}
 
     def _restored(self, event: Restored) -> None:
+        self.restores += 1
         if any(one.newest > event.seq for one in self.conversations.values()):
             for one in self.conversations.values():
                 one.restore(event.seq)

@@ -51,6 +51,8 @@ class Conversations:
         self.joined: set[str] = set()
         self.changed: set[ModelPart] = {"rooms", "rows", "members", "state"}
         self.parting = PartQuestion()
+        # How often the server went back to a backup in this run.
+        self.restores = 0
         # Where the last message was refused for a forbidden word.
         self.overridable_in = ""
         self._rows_made = 0

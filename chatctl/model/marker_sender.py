@@ -32,11 +32,16 @@ class MarkerSender:
         self._sent: dict[str, Marker] = {}
         self._sent_at: dict[str, float] = {}
         self._off = False
+        self._restores = model.restores
 
     def due(self, now: float, *, all_rooms: bool = False) -> list[Marker]:
         """The markers to send now; they count as sent. ``all_rooms``: also those that could wait."""
         if self._off:
             return []
+        if self._restores != self._model.restores:
+            # The server has forgotten them, and what comes now has smaller numbers.
+            self._restores = self._model.restores
+            self._sent.clear()
         due = [marker for marker in map(self._wanted, self._model.conversations) if marker is not None]
         due = [marker for marker in due if all_rooms or self._may_go(marker.room, now)]
         for marker in due:

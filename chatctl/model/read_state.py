@@ -173,7 +173,8 @@ class ReadState:
     def restore(self, seq: int) -> None:
         """Forget everything about a log that continues differently after ``seq``."""
         self.leave()
-        self.marker, self.seen = min(self.marker, seq), min(self.seen, seq)
+        self.marker, self.seen = 0, min(self.seen, seq)
+        self.is_counted, self.stale = False, True
 
     def _drop(self, upto: int) -> None:
         del self.arrived[: bisect_right(self.arrived, upto)]

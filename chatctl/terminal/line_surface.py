@@ -257,6 +257,8 @@ class LineSurface:
         if self.model.rooms_missing:
             self.start(self._load_rooms())
         if self._started:
+            if self.model.stale:
+                self.start(self.reading.load_unread())
             return
         self._started = True
         self.start(self._begin())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chatctl.client import Restored
 from chatctl.model import read_state
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.marker_sender import MARKER_SECONDS, Marker, MarkerSender
@@ -106,7 +107,10 @@ def test_a_restored_server_is_counted_anew() -> None:
     state = arrived(5, 6)
     state.seen = state.marker = 7
     state.restore(3)
-    assert (state.unread, state.first, state.seen, state.marker) == (0, 0, 3, 3)
+    assert (state.unread, state.first, state.seen, state.marker) == (0, 0, 3, 0)
+    assert state.stale
+    state.set_count(2, 4, 9, on_screen=False)
+    assert (state.unread, state.first, state.stale) == (4, 3, False)
 
 
 # -- when markers are sent
@@ -142,6 +146,15 @@ def test_one_marker_for_a_room_in_a_while(model: ChatModel) -> None:
         assert sender.due(1.0) == []
     assert sender.due(MARKER_SECONDS) == [Marker(ROOM, 14)]
     assert sender.due(9 * MARKER_SECONDS) == []
+
+
+def test_markers_begin_anew_after_a_restore(model: ChatModel) -> None:
+    sender = MarkerSender(model)
+    model.take(message(20))
+    assert sender.due(0.0) == [Marker(ROOM, 20)]
+    model.take(Restored(12))
+    model.take(message(13))
+    assert sender.due(MARKER_SECONDS) == [Marker(ROOM, 13)]
 
 
 def test_leaving_a_room_and_quitting_do_not_wait(model: ChatModel) -> None:

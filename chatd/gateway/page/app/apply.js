@@ -125,6 +125,7 @@ function restored(state, { upto: seq }) {
   if ([...state.conversations.values()].some((one) => one.newest > seq)) {
     for (const one of state.conversations.values()) one.restore(seq);
   }
+  state.restores += 1;
   state.tell("info", "", "the server was restored from a backup; what you saw last may be gone");
   state.touch("rows", "rooms");
 }

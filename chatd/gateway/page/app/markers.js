@@ -14,6 +14,7 @@ export class Markers {
     this.sent = new Map();
     /** The server has no markers, or this role none. */
     this.off = false;
+    this.restores = model.restores;
   }
 
   /** Ask the server what is unread. */
@@ -40,6 +41,11 @@ export class Markers {
    */
   async send(all = false) {
     const now = this.model.clock();
+    if (this.restores !== this.model.restores) {
+      // The server has forgotten them, and what comes now has smaller numbers.
+      this.restores = this.model.restores;
+      this.sent.clear();
+    }
     for (const [room, where] of this.model.conversations) {
       const seq = where.read.wantedMarker();
       const sent = this.sent.get(room);

@@ -153,8 +153,10 @@ export class ReadState {
    */
   restore(seq) {
     this.leave();
-    this.marker = Math.min(this.marker, seq);
+    this.marker = 0;
     this.seen = Math.min(this.seen, seq);
+    this.#isCounted = false;
+    this.stale = true;
   }
 
   /** Return the marker to send to the server; 0 for none. */

@@ -41,6 +41,8 @@ export class ChatState {
     this.trouble = null;
     /** When the next attempt to connect begins, in ms since 1970; 0 when none is awaited. */
     this.retryAt = 0;
+    /** How often the server went back to a backup. */
+    this.restores = 0;
     /** This user, "" before there is an identity. */
     this.me = "";
     this.device = "";
