@@ -363,9 +363,12 @@ def _in_order(messages: list[Sent]) -> deque[Sent]:
 def last_common(cursor: int, lineage: tuple[Branch, ...], welcome: ev.Welcome) -> int | None:
     """The last seq that the cursor's log shares with the server's; None if all up to ``cursor`` is shared.
 
-    A cursor beyond it would skip the new log's events up to there.
+    A cursor beyond it would skip the new log's events up to there. A node of a cluster may be behind the one
+    before it; its log is the same, and the events up to the cursor are not shown again when it gets them.
     """
     seq = common_point(lineage, welcome.lineage)
+    if welcome.clustered:
+        return seq
     if seq is None and cursor > welcome.head:
         return welcome.head  # the log is shorter than the cursor: an old copy was put back by hand
     return None if seq is None else min(seq, welcome.head)

@@ -28,6 +28,7 @@ from chatd.console.command_table import SummaryGroup
 from chatd.console.pasting import chatd_command
 from chatd.errors import ChatdError
 from chatd.nats.nats_config import ROUTED_FOLDER
+from chatd.store.branches import branched
 
 
 @click.group("cluster", cls=SummaryGroup)
@@ -64,6 +65,8 @@ def reseed(home: Home, copy: bool) -> None:
             raise ChatdError("E404", "the log is in no stream", "nothing to do")
         if not copy:
             request_reseed(log, cluster.node)
+            # A longer log may be lost with its machine: a client that has seen more of that begins here.
+            log.set_values({**branched(log.lineage, log.head)})
     if cluster.others:
         # Servers of NATS that have lost what they once acknowledged must not vote on what is left.
         shutil.rmtree(home.path / ROUTED_FOLDER, ignore_errors=True)

@@ -121,7 +121,7 @@ class SessionOpening:
         greeting = (
             resumed_frames(context, isolated)
             if login.resumed
-            else welcome_frame(context, self._log, isolated or "")
+            else welcome_frame(context, self._log, isolated)
         )
         self._door.admit(login.link, login.sid, context, login.address, greeting, told=news is not None)
         if news is not None:

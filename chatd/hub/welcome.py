@@ -58,10 +58,10 @@ def resumed_frames(context: Context, isolated: str | None = None) -> bytes:
     return encode({"type": "lagged"}) + encode(standing) + mark
 
 
-def welcome_frame(context: Context, log: EventLog, isolated: str = "") -> bytes:
+def welcome_frame(context: Context, log: EventLog, isolated: str | None = None) -> bytes:
     """Return the first frame of a session: its user, role, permissions, rooms and limits.
 
-    ``isolated``: why what this machine shows may be old.
+    ``isolated``: why what this machine shows may be old; None if there is no other node.
     """
     settings, user = context.rules.settings, context.state.users[context.who.user]
     rates = settings.limits.for_role(context.role)
@@ -85,6 +85,7 @@ def welcome_frame(context: Context, log: EventLog, isolated: str = "") -> bytes:
             "long_text": settings.limits.long_text,
             "page": page_address(settings),
             **({"isolated": isolated} if isolated else {}),
+            **({"clustered": True} if isolated is not None else {}),
             "limits": {
                 "message_chars": settings.limits.message_chars,
                 "snippet_bytes": settings.limits.snippet_bytes,

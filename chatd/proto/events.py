@@ -66,6 +66,8 @@ class Welcome(FromServer):
     page: str = ""
     # Why what the server shows may be old; see `Isolated`.
     isolated: str = ""
+    # Whether this is a node of a cluster: its log may end before that of the node before.
+    clustered: bool = False
     limits: SessionLimits
 
     def with_standing(self, standing: "Standing") -> "Welcome":

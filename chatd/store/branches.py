@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def read_lineage(connection: apsw.Connection) -> tuple[Branch, ...]:
     return (Branch(id=first, began=0), *later)
 
 
+def branched(lineage: Sequence[Branch], head: int) -> dict[str, str]:
+    """Return what to set in the log's meta table for a branch that begins at ``head``."""
+    branches = trimmed((*lineage, Branch(id=os.urandom(_ID_BYTES).hex(), began=head)))
+    return {_KEY: json.dumps([branch.model_dump() for branch in branches[1:]])}
+
+
 def begin_branch(data: Path, head: int) -> None:
     """Add a branch that begins at ``head`` to the closed log in ``data``. Raises E504, E610."""
     with storage_errors("begin a lineage"):
@@ -52,14 +59,12 @@ def begin_branch(data: Path, head: int) -> None:
             # No WAL: the database is moved into place as one file.
             connection.pragma("journal_mode", "delete")
             connection.pragma("synchronous", "FULL")
-            branches = trimmed(
-                (*read_lineage(connection), Branch(id=os.urandom(_ID_BYTES).hex(), began=head))
-            )
+            branch = branched(read_lineage(connection), head)
             connection.execute("BEGIN IMMEDIATE")
             # The stream of a cluster continues the log that this one branches off from.
-            for name in (*meta_values(connection, "stream_"), *meta_values(connection, "tail_key")):
-                set_meta(connection, name, None)
-            set_meta(connection, _KEY, json.dumps([branch.model_dump() for branch in branches[1:]]))
+            former = (*meta_values(connection, "stream_"), *meta_values(connection, "tail_key"))
+            for name, value in (dict.fromkeys(former) | branch).items():
+                set_meta(connection, name, value)
             connection.execute("COMMIT")
         finally:
             connection.close()

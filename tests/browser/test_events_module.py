@@ -153,3 +153,15 @@ def test_logs_part_where_the_server_says(shared_modules: Modules) -> None:
         [[[one.model_dump() for one in side] for side in case] for case in cases],
     )
     assert found == [common_point(*case) for case in cases]
+
+
+def test_a_node_that_is_behind_moves_no_cursor_back(shared_modules: Modules) -> None:
+    found = shared_modules.run(
+        """
+        const { lastCommon } = await load("lineage.js");
+        const [known, lineage] = given;
+        return [false, true].map((clustered) => lastCommon(100, known, { head: 90, lineage, clustered }));
+        """,
+        [[{"id": "a" * 32, "began": 0}]] * 2,
+    )
+    assert found == [90, None]

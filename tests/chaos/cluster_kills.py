@@ -22,6 +22,7 @@ from tests.chaos.summary import INCIDENT_SECONDS, server_log, summary
 from tests.chaos.trial_server import SETTINGS, TrialServer
 from tests.support.cluster import NAMES, Cluster, clustered
 from tests.support.daemon import wait_until
+from tests.support.small_disks import SmallDisks
 
 SETTLE_SECONDS = 120.0
 # The end of nats's parent ends nats-server, too; suspended are both.
@@ -114,13 +115,15 @@ def run(
     return summary(verdict, trial="cluster", seed=seed, minutes=minutes, struck=dict(sorted(struck.items())))
 
 
-def kept(cluster: Cluster, name: str, folder: Path) -> TrialServer:
-    """Keep a node running from now on, whatever ends its supervisor."""
+def kept(cluster: Cluster, name: str, folder: Path, disks: SmallDisks | None = None) -> TrialServer:
+    """Keep a node running from now on, whatever ends its supervisor; with ``disks`` on a disk of its own."""
     node = cluster.nodes[name]
     server = TrialServer(node.home, Journal(folder / f"faults-{name}.jsonl"))
     node.environ |= server.daemon.environ | {"CHATD_WORKERS__COUNT": "1"}
     server.daemon = node
     node.stop()
+    if disks is not None and not disks.mount(node.home):
+        raise OSError("no file system can be mounted here")
     server.keep_running()
     return server
 

@@ -16,6 +16,7 @@ from tests.chaos.clients import Clients, ClientSpec
 from tests.chaos.cluster_kills import SETTLE_SECONDS, ClusterFaults, agree, judge_nodes, kept
 from tests.chaos.journal import Journal, Line, read_journal
 from tests.chaos.kills import add_unfinished, client_specs, conduct, make_admin
+from tests.chaos.node_faults import NodeFaults
 from tests.chaos.secret_search import Redactor, look_for_secrets
 from tests.chaos.session_cuts import check_cuts
 from tests.chaos.stream_record import recording
@@ -25,9 +26,12 @@ from tests.chaos.wires import CLIENTS, WireFaults
 from tests.support.cluster import NAMES, Cluster, running_nodes
 from tests.support.daemon import Daemon, wait_until
 from tests.support.slow_routes import SlowRoutes
+from tests.support.small_disks import SmallDisks
 from tests.support.wired_network import Network
 
 SLOW_KINDS = {"delay", "loss"}
+# Of each node's data: its log, the copy that it gives to another node, the stream.
+DISK_BYTES = 512 * 1024 * 1024
 
 
 class CountedFaults:
@@ -71,7 +75,10 @@ def run(
         cluster.wait_for_hubs()
         recorders = stack.enter_context(recording(cluster, folder))
         routes = _slow_routes(stack, network, cluster) if SLOW_KINDS & set(kinds) else None
-        nodes = {name: kept(cluster, name, folder) for name in NAMES}
+        disks = SmallDisks(DISK_BYTES) if "full" in kinds else None
+        if disks is not None:
+            stack.callback(disks.unmount)
+        nodes = {name: kept(cluster, name, folder, disks) for name in NAMES}
         for server in nodes.values():
             stack.callback(server.stop)
         cluster.wait_for_hubs()
@@ -87,15 +94,17 @@ def run(
         redactor = Redactor(cluster.identity(), homes, random.Random(seed + 2))
         stack.callback(redactor.close)
         processes = ClusterFaults(nodes, rng)
+        journal = Journal(folder / "wires.jsonl")
+        whole = NodeFaults(cluster, nodes, rng, journal, longest)
         wires = WireFaults(
             network,
             cluster,
             rng,
-            Journal(folder / "wires.jsonl"),
+            journal,
             kinds=kinds,
             longest=longest,
             routes=routes,
-            others=processes.inject,
+            others={"kills": processes.inject, **whole.kinds},
         )
         redactor.begin()
         until = time.monotonic() + minutes * 60

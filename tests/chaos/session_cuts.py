@@ -14,7 +14,9 @@ AFTER_SECONDS = 5.0
 BEFORE_SECONDS = 2.0
 _NEVER = float("inf")
 # What ends a fault that lasts. A process may be stopped while its node's wire is cut.
-_ENDS = {"cut": "mended", "slow": "mended", "stop": "cont"}
+_ENDS = {"stop": "cont"} | dict.fromkeys(
+    ("cut", "slow", "away", "asleep", "full", "bits", "reseed"), "mended"
+)
 
 
 class Act(NamedTuple):

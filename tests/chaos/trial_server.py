@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,20 @@ class TrialServer:
         finally:
             os.close(handle)
 
+    @contextmanager
+    def all_suspended(self) -> Iterator[None]:
+        """Suspend every process, the supervisor first: it would restart what does not answer."""
+        pids = dict(sorted(self.pids().items(), key=lambda item: item[0] != "supervisor"))
+        with ExitStack() as stack:
+            for name, pid in pids.items():
+                with suppress(OSError):  # it was replaced meanwhile
+                    handle = os.pidfd_open(pid)
+                    stack.callback(os.close, handle)
+                    signal.pidfd_send_signal(handle, signal.SIGSTOP)
+                    stack.callback(_continue, handle)
+                    self.struck[f"stop {name.partition('-')[0]}"] += 1
+            yield
+
     def _wait_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + RECOVERY_SECONDS
         while not condition():
@@ -199,6 +213,11 @@ def _nats_server(status: dict[str, Any]) -> dict[str, int]:
                 path = Path(f"/proc/{child['pid']}/task/{child['pid']}/children")
                 return {"nats-server": int(path.read_text().split()[0])}
     return {}
+
+
+def _continue(handle: int) -> None:
+    with suppress(ProcessLookupError):  # it was killed meanwhile
+        signal.pidfd_send_signal(handle, signal.SIGCONT)
 
 
 def _send(pid: int, number: signal.Signals) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -26,7 +26,7 @@ Pairs = list[tuple[str, str]]
 class WireFaults:
     """Inject faults of the chosen kinds, one at a time, each with a line in the journal before and after.
 
-    ``longest`` is the most seconds of one fault. ``others`` injects the faults of the kind "kills".
+    ``longest`` is the most seconds of one fault. ``others`` injects the faults of other kinds by their names.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class WireFaults:
         kinds: Sequence[str],
         longest: float,
         routes: SlowRoutes | None,
-        others: Callable[[], None],
+        others: Mapping[str, Callable[[], None]],
     ) -> None:
         self.injected: dict[str, int] = {}
         self._network = network
@@ -53,10 +53,10 @@ class WireFaults:
 
     def inject(self) -> None:
         """Inject one fault and undo it."""
-        kind = self._rng.choice(self._kinds)
+        (kind,) = self._rng.choices(self._kinds, [WEIGHTS.get(kind, 1) for kind in self._kinds])
         self.injected[kind] = self.injected.get(kind, 0) + 1
-        if kind == "kills":
-            self._others()
+        if kind in self._others:
+            self._others[kind]()
         elif kind == "mixed":
             self._mixed()
         else:
@@ -131,7 +131,7 @@ class WireFaults:
         with ThreadPoolExecutor(1) as pool:
             with ExitStack() as undo:
                 self._cut(undo, both_ways([name], _others(name)), [name])
-                recovery = pool.submit(self._others)
+                recovery = pool.submit(self._others["kills"])
                 time.sleep(seconds)
             recovery.result()
 
@@ -179,6 +179,8 @@ KINDS: dict[str, Any] = {
     "flapping": WireFaults._flapping,
     "delay": WireFaults._delay,
     "loss": WireFaults._loss,
-    "kills": None,
     "mixed": None,
+    **dict.fromkeys(("kills", "away", "asleep", "full", "bits", "reseed")),
 }
+# There are many kinds of kills.
+WEIGHTS = {"kills": 4}

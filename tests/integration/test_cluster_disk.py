@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,10 +13,10 @@ from chatd.errors import ChatdError
 from chatd.pki.identity import read_identity
 from tests.support.cluster import CLUSTER_SECONDS, NAMES, Cluster, running_nodes
 from tests.support.daemon import wait_until
+from tests.support.small_disks import SmallDisks, fill, free
 
 # The reserves of a hub take 12 MB, and a copy of the log needs spare space beside them.
 DISK_BYTES = 160 * 1024 * 1024
-FILLER = "filler"
 
 
 class DiskCluster(Cluster):
@@ -27,7 +24,7 @@ class DiskCluster(Cluster):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.disks: list[Path] = []
+        self.disks = SmallDisks(DISK_BYTES)
 
     def make(self) -> None:
         super().make()
@@ -39,34 +36,18 @@ class DiskCluster(Cluster):
         self.start(name)
 
     def _mount(self, name: str) -> None:
-        data = self.nodes[name].home / "data"
-        aside = data.with_name("aside")
-        data.rename(aside)
-        data.mkdir(mode=0o700)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "chatd-test", str(data)]
-        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        if not self.disks.mount(self.nodes[name].home):
             pytest.skip("no file system can be mounted here")
-        self.disks.append(data)
-        shutil.copytree(aside, data, dirs_exist_ok=True)
 
     def fill(self, name: str) -> None:
-        """Take all space of a node's disk, to the last byte."""
-        with (self.nodes[name].home / "data" / FILLER).open("ab", buffering=0) as file:
-            for size in (1024 * 1024, 4096, 1):
-                with suppress(OSError):
-                    while file.write(bytes(size)):
-                        pass
+        fill(self.nodes[name].home)
 
     def free(self, name: str) -> None:
-        (self.nodes[name].home / "data" / FILLER).unlink()
+        free(self.nodes[name].home)
 
     def keeps_stream(self, name: str) -> bool:
         members = self.status("a").get("members", ())
         return any(one["node"] == name and one["stream_current"] for one in members)
-
-    def unmount(self) -> None:
-        for data in self.disks:
-            subprocess.run(["umount", "-l", str(data)], check=True)
 
 
 @pytest.fixture
@@ -78,7 +59,7 @@ def cluster(tmp_path: Path) -> Iterator[DiskCluster]:
             cluster.wait_until_writable("a")
             yield cluster
     finally:
-        cluster.unmount()
+        cluster.disks.unmount()
 
 
 class Speaker:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 
-import nats
 import pytest
 
-from chatd.cluster.jetstream import STREAM
-from chatd.cluster.nats_address import read_address
+from chatd.store.branches import read_lineage
+from chatd.store.database import connect_reader
 from tests.support.cluster import CLUSTER_SECONDS, NAMES, Cluster, clustered
 from tests.support.daemon import Daemon, wait_until
+from tests.support.lost_stream import delete_stream, reseed_stopped
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +48,17 @@ def test_a_lost_stream_begins_anew_with_the_longest_log(cluster: Cluster) -> Non
     reseed(cluster)
     for name in NAMES:
         assert "before the loss" in cluster.chat(name, "history", "--json", "#lobby").stdout
+    # A client that has seen what a longer log had knows where the others part from it.
+    branches = {lineage_of(cluster.nodes[name]) for name in NAMES}
+    assert len(branches) == 1
+    assert len(branches.pop()) > 1
 
 
 def test_a_stream_that_is_deleted_while_all_run_is_told_and_begins_anew(cluster: Cluster) -> None:
     cluster.wait_for_hubs()
     cluster.wait_until_writable("b")
     assert cluster.try_say("b", "before it was deleted")
-    asyncio.run(delete_stream(cluster.nodes["b"].home))
+    delete_stream(cluster.nodes["b"])
     for name in NAMES:
         assert cluster.status(name)["stream_gone"]
         assert "the stream is gone (E621)" in cluster.nodes[name].chatd("cluster", "status").stdout
@@ -73,13 +76,9 @@ def test_a_stream_that_is_deleted_while_all_run_is_told_and_begins_anew(cluster:
         assert "before it was deleted" in cluster.chat(name, "history", "--json", "#lobby").stdout
 
 
-async def delete_stream(home: Path) -> None:
-    """Do what an administrator of NATS can."""
-    address = read_address(home)
-    client = await nats.connect(address.url, user=address.user, password=address.password)
-    answer = await client.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=CLUSTER_SECONDS)
-    assert json.loads(answer.data)["success"]
-    await client.close()
+def lineage_of(node: Daemon) -> tuple[str, ...]:
+    with closing(connect_reader(node.home / "data")) as connection:
+        return tuple(branch.id for branch in read_lineage(connection))
 
 
 def tells_in_its_log(node: Daemon) -> bool:
@@ -87,11 +86,8 @@ def tells_in_its_log(node: Daemon) -> bool:
 
 
 def reseed(cluster: Cluster) -> None:
-    """Make the stream anew from the longest log, as docs/cluster.md says, and start all nodes."""
-    heads = {name: cluster.status(name)["head"] for name in NAMES}
-    longest = max(NAMES, key=lambda name: heads[name])
-    for name in NAMES:
-        cluster.nodes[name].chatd("cluster", "reseed", *([] if name == longest else ["--copy"]))
+    """Make the stream anew from the longest log, and start all nodes."""
+    reseed_stopped(cluster)
     for name in NAMES:
         cluster.start(name)
     cluster.wait_for_hubs()

@@ -133,6 +133,19 @@ def test_a_cursor_beyond_the_log_moves_back_to_its_head() -> None:
     assert resume["after"] == 10
 
 
+def test_a_node_that_is_behind_shows_nothing_twice() -> None:
+    session = ClientSession(live=True, cursor=20)
+    session.opened(0.0)
+    events = session.receive(welcome(head=10, clustered=True), 0.0)
+    assert not any(isinstance(event, Restored) for event in events)
+    (resume,) = session.outgoing(0.0)
+    assert resume["after"] == 20
+    delivered = session.receive(ok(resume["id"], events=[], cursor=10, more=False), 0.0)
+    for seq in (11, 20, 21):
+        delivered += session.receive(message(seq), 0.0)
+    assert [getattr(e, "seq", e) for e in delivered] == [CaughtUp(20), 21]
+
+
 def test_a_cursor_of_another_log_moves_back_to_the_common_part() -> None:
     first, restored = Branch(id="a" * 32, began=0), Branch(id="b" * 32, began=30)
     session = ClientSession(live=True, cursor=70, lineage=(first,))

@@ -167,7 +167,10 @@ def test_what_an_isolated_node_shows_is_marked(hubs: TwoHubs) -> None:
 
 def test_a_session_that_opens_or_resumes_at_an_isolated_node_is_told(hubs: TwoHubs) -> None:
     context = hubs.beta.hub.context(Principal("ada", "dev"))
-    assert b"isolated" not in welcome_frame(context, hubs.beta.log)
+    (alone,) = split(welcome_frame(context, hubs.beta.log))
+    assert not {"isolated", "clustered"} & decode(alone).keys()
+    (connected,) = split(welcome_frame(context, hubs.beta.log, ""))
+    assert decode(connected)["clustered"] is True and "isolated" not in decode(connected)
     (welcome,) = split(welcome_frame(context, hubs.beta.log, "cut off"))
     assert decode(welcome)["isolated"] == "cut off"
     assert [decode(one)["type"] for one in split(resumed_frames(context))] == ["lagged", "standing"]

@@ -35,10 +35,12 @@ function commonPoint(known, current) {
  * Return the seq up to which a cursor is good; null if it is good as it is.
  * @param {number} cursor
  * @param {Branch[]} known
- * @param {{head: number, lineage: unknown}} welcome
+ * @param {{head: number, lineage: unknown, clustered?: boolean}} welcome
  */
 export function lastCommon(cursor, known, welcome) {
   const seq = commonPoint(known, branchesOf(welcome.lineage));
+  // A node of a cluster may be behind the one before it, and gets what it lacks.
+  if (welcome.clustered) return seq;
   // A log that is shorter than the cursor is an old copy, put back by hand.
   if (seq === null) return cursor > welcome.head ? welcome.head : null;
   return Math.min(seq, welcome.head);
