@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatd.cluster.log_link import RESEED
+from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.schema import Settings
 from chatd.console.cluster_text import (
@@ -42,6 +43,11 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
         view = view_cluster(home.path, len(cluster.members))
     except OSError:
         return
+    found = [*_findings(home.path, cluster, view)]
+    yield from found or [all_well(len(view.nodes))]
+
+
+def _findings(home: Path, cluster: ClusterSection, view: ClusterView) -> Iterator[Finding]:
     if view.stream.gone:
         yield Finding("fail", "cluster", "the stream is gone: nothing can be written", "E621", RESEED)
     elif not view.stream.quorum:
@@ -51,9 +57,7 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
     for name in cluster.members:
         yield from _node_findings(name, view, cluster.replicas)
     yield from versions_finding({name: node.version for name, node in view.nodes.items()})
-    yield from _lags(home.path, view)
-    if view.stream.quorum and len(view.nodes) == len(cluster.members):
-        yield all_well(len(view.nodes))
+    yield from _lags(home, view)
 
 
 def _lags(home: Path, view: ClusterView) -> Iterator[Finding]:

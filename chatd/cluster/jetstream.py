@@ -29,6 +29,7 @@ MESSAGE_BYTES_LIMIT: Final = 1024 * 1024
 RETRY_SECONDS: Final = 0.05
 # How old `JetStreamLink.state` may be.
 STATE_SECONDS: Final = 5.0
+UNSETTLED_SECONDS: Final = 1.0  # while no majority takes writes
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE: Final = 10071
 _NO_MESSAGE: Final = 10037
@@ -95,7 +96,7 @@ class JetStreamLink:
                 self._state = read_stream_state(await self._api(f"STREAM.INFO.{STREAM}"))
             except (nats.errors.Error, OSError, TimeoutError, StreamGoneError, *_MALFORMED):
                 self._state = NO_QUORUM
-            await asyncio.sleep(STATE_SECONDS)
+            await asyncio.sleep(STATE_SECONDS if self._state.quorum else UNSETTLED_SECONDS)
 
     async def _append_once(self, after: int, data: bytes) -> Outcome:
         client = await self._nats.connected()

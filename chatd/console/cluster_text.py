@@ -20,13 +20,14 @@ NTP_FIX: Final = "let all nodes use NTP"
 NO_MAJORITY: Final = Finding(
     "fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE
 )
+_WRITES: Final[dict[object, str]] = {True: "writes", False: "no majority", None: "no news of a majority yet"}
 LOGS_DIFFER: Final = Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
 
 
 def cluster_lines(cluster: Mapping[str, Any]) -> Iterator[str]:
     """Yield how it is: one line of the cluster, one of its stream, and one of each node."""
     copies = f"{_shown(cluster, 'copies')} copies of the log"
-    writes = "writes" if cluster.get("quorum") else "no majority"
+    writes = _WRITES[cluster.get("quorum") if isinstance(cluster.get("quorum"), bool) else None]
     yield (
         f"cluster        {_shown(cluster, 'role')} {_shown(cluster, 'node')}, epoch"
         f" {_shown(cluster, 'epoch')}, led by {_shown(cluster, 'leader')}, {writes}, {copies}"
@@ -76,7 +77,7 @@ def _of_cluster(cluster: Mapping[str, Any]) -> Iterator[Finding]:
     if cluster.get("isolated"):
         text = f"node {_shown(cluster, 'node')} is cut off from the others; what it shows may be old"
         yield Finding("fail", "cluster", text, "E506", "mend the network between the nodes")
-    elif not cluster.get("quorum"):
+    elif cluster.get("quorum") is False:
         yield NO_MAJORITY
     if cluster.get("chain_equal") is False:
         yield LOGS_DIFFER

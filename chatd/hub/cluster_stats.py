@@ -96,7 +96,7 @@ class ClusterStats:
             "epoch": place.epoch,
             "generation": place.generation,
             "isolated": self.isolated,
-            "quorum": stream is not None and stream.quorum,
+            "quorum": stream.quorum if stream is not None else None,
             "chain_equal": all(same) if same else None,
             "copies": copies,
             "copies_needed": min(self._cluster.copies, len(self._cluster.members)),

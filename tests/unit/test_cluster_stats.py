@@ -119,6 +119,12 @@ def test_no_majority(watched: Watched) -> None:
     assert found[0] == "no majority of the nodes: nothing can be written"
 
 
+def test_a_majority_is_not_missed_before_the_stream_was_asked(watched: Watched) -> None:
+    assert watched.report(None)["quorum"] is None
+    assert "no news of a majority yet" in next(cluster_lines(watched.report(None)))
+    assert not any("majority of the nodes" in one for one in watched.warnings(None))
+
+
 def test_a_node_that_is_cut_off(watched: Watched) -> None:
     watched.stats.isolated = True
     assert watched.warnings()[0].startswith("node alpha is cut off from the others")

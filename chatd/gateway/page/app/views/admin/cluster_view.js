@@ -23,7 +23,7 @@ export function clusterProblems(cluster) {
   return [
     ...(cluster.isolated
       ? [`This machine is cut off from the others; what it shows may be old. To do: mend the network (E506).`]
-      : cluster.quorum
+      : cluster.quorum !== false
         ? []
         : ["No majority of the machines: nothing can be written. To do: start one of them (E506)."]),
     ...(cluster.chain_equal === false ? ["The logs of the machines differ. To do: see docs/cluster.md (E621)."] : []),
