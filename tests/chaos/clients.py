@@ -7,7 +7,8 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Clients:
         self._runs: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._processes: dict[int, subprocess.Popen[str]] = {}
+        self._restarting = threading.Lock()
 
     def begin(self) -> None:
         """Create missing identities and start every client."""
@@ -105,10 +107,28 @@ class Clients:
 
     def restart_expelled(self) -> None:
         """Restart clients that the server expelled: a ban may be over, a revoked device must fail."""
-        for number, spec in enumerate(self._specs):
-            if spec.may_be_expelled and self._processes[number].poll() is not None:
-                self._reap(number)
-                self._start(number)
+        with self._restarting:
+            for number, spec in enumerate(self._specs):
+                if spec.may_be_expelled and self._processes[number].poll() is not None:
+                    self._reap(number)
+                    self._start(number)
+
+    @contextmanager
+    def restarting_expelled(self, seconds: float) -> Iterator[None]:
+        """Restart them every so many seconds: during a fault, too, there is somebody to expel."""
+        over = threading.Event()
+
+        def restart() -> None:
+            while not over.wait(seconds):
+                self.restart_expelled()
+
+        thread = threading.Thread(target=restart, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def quiet(self) -> None:
         """Stop all sending, and wait until every client has its answers."""

@@ -20,6 +20,7 @@ from tests.chaos.trial_server import TrialServer
 WORKERS = ["worker-1", "worker-2"]
 ROOMS = ["#war", "#lab"]
 OUTCASTS = 6
+EXPELLED_SECONDS = 3.0
 
 
 def client_specs(talkers: int, window: int, breath: float) -> list[ClientSpec]:
@@ -170,12 +171,12 @@ def conduct(
     admin.make_rooms(ROOMS)
     clients.begin()
     admin.begin()
-    while faults.kills < kills and time.monotonic() < until:
-        time.sleep(rng.expovariate(1 / pause))
-        faults.inject()
-        clients.restart_expelled()
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{faults.kills} of {kills} kills")
+    with clients.restarting_expelled(EXPELLED_SECONDS):
+        while faults.kills < kills and time.monotonic() < until:
+            time.sleep(rng.expovariate(1 / pause))
+            faults.inject()
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{faults.kills} of {kills} kills")
     admin.end()
     before_end()
     clients.restart_expelled()

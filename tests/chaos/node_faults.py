@@ -21,7 +21,7 @@ from tests.support.small_disks import fill, free
 AWAY_SECONDS = (10.0, 70.0)
 ASLEEP_SECONDS = (10.0, 40.0)
 FULL_SECONDS = (5.0, 20.0)
-WHOLE_SECONDS = 180.0
+WHOLE_SECONDS = 300.0
 # Of each file of the damaged server.
 FLIPPED_BITS = 3
 
@@ -37,6 +37,7 @@ class NodeFaults:
         journal: Journal,
         longest: float,
     ) -> None:
+        """``longest``: the most seconds of a fault of the network; these may last four times as long."""
         self.kinds: dict[str, Callable[[], None]] = {
             "away": self._away,
             "asleep": self._asleep,
@@ -133,7 +134,7 @@ class NodeFaults:
         time.sleep(self._seconds(span))
 
     def _seconds(self, span: tuple[float, float]) -> float:
-        return min(self._longest, self._rng.uniform(*span))
+        return min(self._longest * 4, self._rng.uniform(*span))
 
 
 def is_whole(cluster: Cluster) -> bool:

@@ -21,7 +21,8 @@ from tests.chaos.journal import Journal
 from tests.support.daemon import Daemon
 
 POLL_SECONDS = 0.01
-RECOVERY_SECONDS = 60.0
+# Generous: on a busy box a node of a cluster takes a minute. How long it takes is measured, not judged.
+RECOVERY_SECONDS = 180.0
 _UNLIMITED = {"messages_per_second": 100_000, "burst": 100_000, "bytes_per_day": 0}
 SETTINGS = {
     "CHATD_LIMITS__PER_ROLE": json.dumps({"admin": _UNLIMITED, "user": _UNLIMITED, "guest": _UNLIMITED}),
