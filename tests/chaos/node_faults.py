@@ -150,9 +150,11 @@ def _sees_all(status: dict[str, Any]) -> bool:
 
 
 def stream_files(home: Path) -> list[Path]:
-    """The files of the stream, of Raft and its snapshots in a home."""
-    found = sorted((home / "data" / "stream").rglob("*"))
-    return [path for path in found if path.suffix == ".blk" or path.parent.name == "snapshots"]
+    """The files with the messages of the stream and of Raft in a home.
+
+    Not Raft's snapshots: with a damaged one nats-server does not start any more, and the node is to be replaced.
+    """
+    return sorted((home / "data" / "stream").rglob("*.blk"))
 
 
 def flip_bits(path: Path, rng: random.Random, count: int) -> None:

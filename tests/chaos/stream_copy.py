@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,4 +147,6 @@ async def _ignore(_: Any) -> None:
 
 
 if __name__ == "__main__":
+    with suppress(OSError):  # only root may
+        os.nice(-10)  # on a busy box a message may be deleted before its turn comes
     asyncio.run(StreamCopier(Path(sys.argv[1]), Journal(Path(sys.argv[2]))).run())

@@ -42,9 +42,9 @@ def test_a_cluster_is_whole_if_all_nodes_have_all(members: list[dict[str, Any]],
     assert is_whole(cast(Cluster, Told(members))) is whole
 
 
-def test_bits_of_stream_and_snapshots_are_flipped(tmp_path: Path) -> None:
+def test_bits_of_stream_and_raft_are_flipped(tmp_path: Path) -> None:
     stream = tmp_path / "data" / "stream" / "routed"
-    files = [stream / "msgs" / "1.blk", stream / "raft" / "snapshots" / "snap.1.2", stream / "meta.inf"]
+    files = [stream / "msgs" / "1.blk", stream / "raft" / "msgs" / "1.blk", stream / "meta.inf"]
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(1000))
