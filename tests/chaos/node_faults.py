@@ -152,7 +152,7 @@ def _sees_all(status: dict[str, Any]) -> bool:
 def stream_files(home: Path) -> list[Path]:
     """The files with the messages of the stream and of Raft in a home.
 
-    Not Raft's snapshots: with a damaged one nats-server does not start any more, and the node is to be replaced.
+    Not Raft's snapshots: with a damaged one nats-server does not start any more; the node is to be replaced.
     """
     return sorted((home / "data" / "stream").rglob("*.blk"))
 
