@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from chatd.config.schema import Settings, disagreements
-from chatd.config.sections import RoleLimits, RoomSection
 from chatd.proto.text import visible
 
 Tree = dict[str, Any]
@@ -96,11 +95,13 @@ def _suggestion(keys: Keys) -> str:
 
 
 def _model_at(keys: Keys) -> type[BaseModel]:
-    match keys:
-        case ("rooms", _):
-            return RoomSection
-        case ("limits", "per_role", _):
-            return RoleLimits
-        case (section,):
-            return type(getattr(Settings(), section))
-    return Settings
+    """Return the model that has, or should have, the keys after ``keys``: follow fields, lists and dicts."""
+    found: Any = Settings
+    for key in keys:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            found = found.model_fields[key].annotation
+        else:  # an item of a list, or a value of a dict
+            found = get_args(found)[-1]
+        while get_origin(found) is Annotated:
+            found = get_args(found)[0]
+    return cast(type[BaseModel], found)

@@ -130,6 +130,10 @@ def test_a_file_that_is_not_json_is_reported_with_the_place(
             {"limits": {"per_role": {"user": {"brust": 1}}}},
             "limits.per_role.user.brust: there is no such key; did",
         ),
+        (
+            {"filter": {"rules": [{"words": ["x"], "action": "warn", "colour": 1}]}},
+            "filter.rules.0.colour: there is no such key; there are: words, action, roles, rooms",
+        ),
         ({"server": []}, "server: must be an object: { }"),
         ({"rooms": {}}, "rooms: must be a list: [ ]"),
         ({"rooms": [{}]}, "rooms.0.name: is missing"),
