@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from chatd.cli.addresses import is_wildcard, split_address
 from chatd.cli.check_authority import authority_findings
 from chatd.cli.check_cluster import cluster_findings
+from chatd.cli.check_ports import port_findings
 from chatd.cli.lifecycle import lost_log_lines
 from chatd.cli.options import json_option
 from chatd.codes import CODES
@@ -38,6 +39,7 @@ from chatd.store.entry import Entry
 from chatd.store.log_files import require_log, wal_held
 from chatd.store.verifier import verify
 from chatd.supervisor.control import ask
+from chatd.supervisor.listeners import was_stopped
 
 # Earlier versions of SQLite can lose committed data in WAL mode (the WAL-reset bug).
 SAFE_SQLITE = (3, 51, 3)
@@ -262,12 +264,20 @@ def _listens_elsewhere(settings: Settings, address: str) -> bool:
     return settings.server.port not in (0, split_address(address, 0)[1])
 
 
+def _not_running(home: Home) -> Finding:
+    if was_stopped(home.path):
+        return Finding("ok", "process", "chatd is not running")
+    text = "chatd is not running, but nobody stopped it: it was killed, or the machine went down"
+    return _warn("process", "E603", text, f"run: {chatd_command(home.path, 'start')}")
+
+
 def _process(home: Home, settings: Settings) -> Iterator[Finding]:
     try:
         status = ask(home.path, {"type": "status"}, 5.0)
     except ChatdError as error:
         if error.code == "E603":
-            yield Finding("ok", "process", "chatd is not running")
+            yield _not_running(home)
+            yield from port_findings(settings)
             return
         yield Finding("fail", "process", error.reason, error.code, error.fix)
         return

@@ -107,7 +107,7 @@ def init(
         port=port,
         addresses=client_addresses,
         admin=admin,
-        gateway=_web_address(web, port),
+        gateway=_web_address(web, port, start_it),
     )
     missing = missing_folders(home)
     make_folders(home)
@@ -213,13 +213,17 @@ def _port_to_use(host: str, named: int, starting: bool) -> int:
     obstacle = why_not_bound(host, named) if named else None
     if obstacle is None:
         return named or any_free
-    refusal = cannot_listen(host, named, obstacle)
-    if starting:
-        free = _first_free(host, any_free)
-        fix = f"take a free port: --listen {join_address(host, free)}, or CHATD_SERVER__PORT={free} before it"
-        raise ChatdError("E605", refusal.reason, fix)
-    output.note(f"warning: {refusal.reason}; chatd start will not work before that has changed")
+    free = _first_free(host, any_free)
+    fix = f"take a free port: --listen {join_address(host, free)}, or CHATD_SERVER__PORT={free} before it"
+    _tell_taken(cannot_listen(host, named, obstacle).reason, fix, starting)
     return named
+
+
+def _tell_taken(reason: str, fix: str, starting: bool) -> None:
+    """Raise E605 if the server is to start now; else warn: what is in the way may end before."""
+    if starting:
+        raise ChatdError("E605", reason, fix)
+    output.note(f"warning: {reason}; chatd start will not work before that has changed")
 
 
 def _first_free(host: str, any_free: int) -> int:
@@ -238,12 +242,19 @@ def choose_port(host: str) -> int:
         raise cannot_listen(host, 0, error) from None
 
 
-def _web_address(text: str | None, chat_port: int) -> str:
-    """Return gateway.listen for a new home. A port that nobody asked for is one that is free now."""
+def _web_address(text: str | None, chat_port: int, starting: bool) -> str:
+    """Return gateway.listen for a new home. A port that nobody asked for is one that is free now.
+
+    Raises E605 as `_port_to_use`.
+    """
     if text == "off":
         return ""
     if text:
         host, port = split_address(text, WEB_PORT, LOOPBACK)
+        if port and (obstacle := why_not_bound(host, port)) is not None:
+            reason = f"--web: {cannot_listen(host, port, obstacle).reason}"
+            other = join_address(host, choose_port(host))
+            _tell_taken(reason, f"take a free port: --web {other}; or --web off", starting)
         return join_address(host, port or choose_port(host))
     free = chat_port != WEB_PORT and why_not_bound(LOOPBACK, WEB_PORT) is None
     return join_address(LOOPBACK, WEB_PORT if free else choose_port(LOOPBACK))

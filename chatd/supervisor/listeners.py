@@ -64,6 +64,11 @@ def tell_addresses(home: Path, listens_on: str, settings: Settings) -> None:
         (home / ADDRESSES_FILE).unlink(missing_ok=True)
 
 
+def was_stopped(home: Path) -> bool:
+    """Say whether the server of a home that does not run was stopped, or never ran; else it crashed."""
+    return not (home / CONTROL_SOCKET).exists()
+
+
 def remove_run_files(home: Path) -> None:
     """Remove what another user could not replace, and the pid. Call with the lock held, when stopped."""
     for name in (CONTROL_SOCKET, HUB_SOCKET, OPERATOR_SOCKET, PID_FILE, ADDRESSES_FILE):
@@ -130,18 +135,28 @@ def enrol_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
             end.close()
 
 
+def gateway_place(address: str) -> tuple[str, int]:
+    """Return host and port of the setting gateway.listen, HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def gateway_refusal(error: ChatdError) -> ChatdError:
+    """Return the E605 of the gateway's address for that of any."""
+    fix = 'set gateway.listen to another address, or to "" for no gateway'
+    return ChatdError("E605", f"gateway.listen: {error.reason}", fix)
+
+
 @contextmanager
 def listen_gateway(address: str) -> Iterator[socket.socket | None]:
     """Yield the gateway's listener at HOST:PORT; None for "". Raises ChatdError E605."""
     if not address:
         yield None
         return
-    host, _, port = address.rpartition(":")
     try:
-        listener = listen_tcp(host.strip("[]"), int(port))
+        listener = listen_tcp(*gateway_place(address))
     except ChatdError as error:
-        fix = 'set gateway.listen to another address, or to "" for no gateway'
-        raise ChatdError("E605", f"gateway.listen: {error.reason}", fix) from None
+        raise gateway_refusal(error) from None
     with listener:
         yield listener
 

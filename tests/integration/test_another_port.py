@@ -56,6 +56,40 @@ def test_a_port_that_is_only_taken_now_is_named_in_a_warning(tmp_path: Path, tak
     assert f"port {taken}" in made.stderr.partition("warning: ")[2]
 
 
+def test_the_pages_port_that_is_taken_is_told_like_the_chats(tmp_path: Path, taken: int) -> None:
+    new = Daemon(tmp_path / "home")
+    new.home.mkdir()
+    words = ("init", "--listen", f"127.0.0.1:{free_port()}", "--web", str(taken))
+    assert "E605" in new.chatd(*words, "--start", check=False).stderr
+    assert list(new.home.iterdir()) == []
+    assert f"port {taken}" in new.chatd(*words).stderr.partition("warning: ")[2]
+
+
+def test_check_names_what_would_keep_a_stopped_server_from_starting(tmp_path: Path, taken: int) -> None:
+    new = Daemon(tmp_path / "home")
+    new.init(taken)
+    checked = new.chatd("check", check=False)
+    assert checked.returncode == 7
+    assert f"port {taken}" in checked.stdout.partition("warn  port")[2]
+    assert f"pid {os.getpid()}" in checked.stdout
+    new.environ |= {"CHATD_SERVER__PORT": "0", "CHATD_GATEWAY__LISTEN": f"127.0.0.1:{taken}"}
+    assert "gateway.listen: " in new.chatd("check", check=False).stdout.partition("warn  port")[2]
+    new.environ["CHATD_GATEWAY__LISTEN"] = ""
+    assert new.chatd("check").returncode == 0
+
+
+def test_check_tells_a_server_that_was_killed_from_one_that_was_stopped(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as found:
+        found.kill()
+        checked = found.chatd("check", check=False)
+        assert checked.returncode == 7
+        assert "nobody stopped it" in checked.stdout
+        assert "E603" in checked.stdout
+        found.start()
+        found.chatd("stop")
+        assert "nobody stopped it" not in found.chatd("check", check=False).stdout
+
+
 def test_the_default_port_gives_way_to_the_next_free_one(
     taken: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
