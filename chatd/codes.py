@@ -31,6 +31,10 @@ NOTHING_INVITES = "on the server's box run: chatd start; or check the address in
 TAKE_ANOTHER_PORT = "stop the other program, or set another server.port in config/settings.json"
 _NEW_INVITE = "ask an admin for a new one (chatctl invite create NAME)"
 
+# What else may help, for some: code -> words for ``chatctl explain``.
+ALSO = {
+    "E400": "with the permission filter.override: /say! in the terminal, or Send anyway in window and page",
+}
 CODES: dict[str, Code] = {
     # E1xx: the protocol
     "E100": Code("protocol", "the peer violated the protocol", "update the older of client and server"),

@@ -61,6 +61,8 @@ def withdraw(app: App, seq: int) -> None:
 
 
 def _print(found: list[JsonObject]) -> None:
+    if not found:
+        output.line("none")
     for one in found:
         output.line(
             f"{one['seq']}  {output.moment(one['at'])}  {one['room']}  <{one['user']}>  for {one['word']!r}"

@@ -8,7 +8,7 @@ import time
 import click
 
 from chatctl.connecting import App, connecting
-from chatd.codes import CODES
+from chatd.codes import ALSO, CODES
 from chatd.console import format as fmt
 from chatd.console import output
 from chatd.console.cluster_text import cluster_findings, cluster_lines
@@ -105,4 +105,6 @@ def explain(code: str, as_json: bool) -> int:
         output.line(f"{code}  {entry.name}")
         output.line(f"what happened: {entry.summary}")
         output.line(f"what to do: {entry.fix}")
+        if also := ALSO.get(code):
+            output.line(f"or: {also}")
     return output.OK

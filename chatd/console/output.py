@@ -16,6 +16,7 @@ import click
 
 from chatd.console import streams
 from chatd.console.folders import state_root
+from chatd.console.table_lines import line_width, table_lines
 from chatd.errors import ChatdError
 from chatd.proto.text import visible
 
@@ -242,22 +243,17 @@ Columns = Mapping[str, Callable[[Any], str]]
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> None:
-    """Print ``rows`` as aligned columns under their headings; "none" without rows."""
+    """Print ``rows`` as aligned columns under their headings; "none" without rows.
+
+    On a terminal no line is wider than that.
+    """
     if not rows:
         line("none")
         return
     cells = [[*columns]]
     cells += ([shown(show(row.get(key))) for key, show in columns.items()] for row in rows)
-    widths = [max(_width(text) for text in column) for column in zip(*cells, strict=True)]
-    for texts in cells:
-        padded = (text + " " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))
-        write("  ".join(padded).rstrip() + "\n")
-
-
-def _width(text: str) -> int:
-    from wcwidth import wcswidth
-
-    return max(wcswidth(text), 0)
+    for text in table_lines(cells, line_width()):
+        write(f"{text}\n")
 
 
 def plain(value: Any) -> str:

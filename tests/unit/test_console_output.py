@@ -11,9 +11,11 @@ import click
 import pytest
 
 from chatctl import connecting
-from chatd.codes import CODES
+from chatctl.admin import held_commands
+from chatd.codes import ALSO, CODES
 from chatd.console import format as fmt
 from chatd.console import output
+from chatd.console.table_lines import table_lines, text_width
 from chatd.errors import ChatdError
 from chatd.proto.durations import parse_duration
 from tests.support import preloaded
@@ -105,6 +107,30 @@ def test_table_columns_align_and_control_characters_are_escaped(capsys: pytest.C
     assert capsys.readouterr().out == "a     b\n漢字  x\nk     \\x1b]0;t\\x07\n-     -\n"
 
 
+@pytest.mark.parametrize("width", [*range(20, 60), 200])
+def test_a_table_on_a_narrow_terminal_keeps_its_columns_and_loses_nothing(width: int) -> None:
+    texts = ["bob", "2026-11-28T10:46:28Z", "alice", "漢字 spammed the room", "x" * 50]
+    rows = [["user", "until", "by", "why", "more"], texts]
+    lines = list(table_lines(rows, width))
+    assert max(map(text_width, lines)) <= max(width, 26)  # the widest cell that is not folded, indented
+    assert "".join("".join(lines).split()) == "".join("".join(rows[0] + rows[1]).split())
+    place = next(line.index("until") for line in lines if "until" in line)
+    assert next(line.index("2026") for line in lines if "2026" in line) == place
+
+
+def test_a_table_for_a_file_is_never_folded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    output.table([{"a": "x" * 60, "b": "y " * 60}], {"a": str, "b": str})
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_list_that_is_no_table_says_that_it_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    held_commands._print([])
+    assert capsys.readouterr().out == "none\n"
+
+
 def test_json_output_is_ascii_and_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
     output.json_line({"body": "\x9bü\x1b"})
     text = capsys.readouterr().out
@@ -177,6 +203,13 @@ def test_a_command_of_the_line_client_typed_in_the_shell_is_explained(tmp_path: 
 def test_explain_prints_json(tmp_path: Path) -> None:
     result = run("explain", "E204", "--json", home=tmp_path)
     assert json.loads(result.stdout)["fix"] == CODES["E204"].fix
+
+
+def test_explain_tells_what_only_some_may_do(tmp_path: Path) -> None:
+    shown = run("explain", "E400", home=tmp_path).stdout
+    assert "rephrase the message" in shown
+    assert "filter.override: /say!" in shown
+    assert ALSO.keys() <= CODES.keys()
 
 
 def test_room_names_may_omit_the_hash() -> None:
