@@ -117,7 +117,8 @@ INVITE = {
         "Invite a new user NAME: print the line to send to them, which works once.",
     ),
     "list": TableEntry(
-        f"{_ADMIN}.invite_commands:list_invites", "List the open invites, and those that have ended lately."
+        f"{_ADMIN}.invite_commands:list_invites",
+        "List the open invites, then those that have ended lately.",
     ),
     "cancel": TableEntry(
         f"{_ADMIN}.invite_commands:cancel", "Cancel the open invite for NAME: its line no longer works."
@@ -200,6 +201,10 @@ CERT = {
     ),
 }
 ROLE = {
+    "list": TableEntry(
+        f"{_ADMIN}.people:role_list",
+        "List the roles with their permissions, and the users whose role is fixed.",
+    ),
     "set": TableEntry(
         f"{_ADMIN}.people:role_set", "Give USER the role ROLE, immediately and on all devices."
     ),
@@ -237,7 +242,7 @@ def cli(identity: str | None, home: str | None) -> None:
     Logs in with the identity file of a user whose role permits the command (--identity, CHATD_IDENTITY,
     the home's first admin, or ~/.config/chatd/identity.pem). Data goes to stdout, everything else to
     stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 server unreachable,
-    6 partly done, 8 done but its output not written, 130 interrupted.
+    6 partly done, 7 warnings only (check), 8 done but its output not written, 130 interrupted.
     """
 
 

@@ -13,6 +13,7 @@ import click
 
 from chatd.codes import NOTHING_LISTENS
 from chatd.console import output
+from chatd.console.arguments import ANY_NAME
 from chatd.console.confirmation import Declined as Declined
 from chatd.console.confirmation import confirm as confirm
 from chatd.console.numbers import duration as duration
@@ -159,12 +160,14 @@ def root_options(function: Callable[P, Any]) -> Callable[P, Any]:
     home = click.option(
         "--home",
         metavar="DIR",
+        type=ANY_NAME,
         shell_complete=complete_folders,
         help="Log in as the first admin of this server home (default: CHATD_HOME).",
     )
     identity = click.option(
         "--identity",
         metavar="FILE",
+        type=ANY_NAME,
         shell_complete=complete_files,
         help="Log in with this identity file (default: CHATD_IDENTITY).",
     )

@@ -9,7 +9,8 @@ import click
 
 from chatctl.client import Client
 from chatctl.connecting import App, connecting, room_name
-from chatd.console.found_words import lines_of, show_found
+from chatd.console import output
+from chatd.console.found_words import NOTHING_FOUND, lines_of, show_found
 from chatd.errors import ChatdError
 from chatd.proto.frames import JsonObject, compact
 
@@ -30,17 +31,21 @@ def test(app: App, what: str, role: str, room: str) -> int:
     of the line as it would be sent. The exit code is 1 if a line would be refused. A change of settings.json
     that is not in force yet is tried with `chatd filter test` on the server.
     """
-    refused = False
+    refused = found = False
     fields = {"role": role, "place": room_name(room) if room else ""}
     with app.client() as client:
         for begin, lines in _together(_lines(what)):
             for one in _judged(client, lines, fields):
-                refused = refused or one["text"] is None
+                found, refused = True, refused or one["text"] is None
                 show_found(begin + one["line"], one["found"], one["text"], as_json=app.as_json)
+    if not found and not app.as_json:
+        output.note(NOTHING_FOUND)
     return int(refused)
 
 
 def _lines(what: str) -> Iterable[str]:
+    if not what:
+        raise click.UsageError("FILE|TEXT is empty.")
     path = Path(what)
     try:
         named = what == "-" or path.exists()

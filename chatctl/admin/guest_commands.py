@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from chatctl.admin.sanctions import needless_yes_option
 from chatctl.connecting import App, connecting, dry_run_option, duration, reason_option
 from chatd.console import output
 from chatd.console.leaving_text import removals
@@ -34,6 +35,7 @@ def extend(app: App, user: str, seconds: int) -> None:
 @name_argument
 @reason_option
 @dry_run_option
+@needless_yes_option
 @connecting
 def end(app: App, user: str, reason: str, dry_run: bool) -> None:
     """End the time of your guest NAME now: sessions, memberships and certificates."""

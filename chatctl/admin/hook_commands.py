@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from chatctl.admin.sanctions import needless_yes_option
 from chatctl.client import Client, Identity
 from chatctl.connecting import App, connecting, reason_option, room_name
 from chatctl.join_line import reachable_address
@@ -75,6 +76,7 @@ def rotate(app: App, name: str) -> None:
 @click.command()
 @name_argument
 @reason_option
+@needless_yes_option
 @connecting
 def remove(app: App, name: str, reason: str) -> None:
     """Remove the hook NAME: it posts no more. What it has posted stays."""

@@ -13,7 +13,7 @@ from chatctl.admin.team_invites import Inviter, Team, read_team
 from chatctl.connecting import App, connecting, duration, room_name
 from chatctl.join_line import is_here, note_link, reachable_address
 from chatd.console import output
-from chatd.console.arguments import host_port
+from chatd.console.arguments import NamedPath, host_port
 from chatd.console.progress import progress_bar
 from chatd.console.qr_code import show_qr
 from chatd.console.shell_completion import complete_files
@@ -70,7 +70,7 @@ def guest_options(function: Callable[P, Any]) -> Callable[P, Any]:
     "--file",
     "listed",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     shell_complete=complete_files,
     help="Invite all users of a CSV file with the columns name,role,rooms,device; - reads standard input.",
 )
@@ -160,9 +160,12 @@ def _invite_team(app: App, inviter: Inviter, team: Team) -> int:
 @click.command("list")
 @connecting
 def list_invites(app: App) -> None:
-    """List the open invites, and those that have ended lately."""
+    """List the open invites, then those that have ended lately.
+
+    The open ones are in the order of their ends; of the others the one made last comes first.
+    """
     result = app.ask_pages("invite_list", "invites", "invite")
-    result["invites"].sort(key=lambda one: (one["at"], one["invite"]))
+    result["invites"].sort(key=_open_first)
     columns: output.Columns = {
         "user": str,
         "role": output.plain,
@@ -173,6 +176,11 @@ def list_invites(app: App) -> None:
         "rooms": output.joined,
     }
     app.show(result, lambda: output.table(result["invites"], columns))
+
+
+def _open_first(one: JsonObject) -> tuple[bool, int, str]:
+    opened = one["state"] == "open"
+    return not opened, one["until"] if opened else -one["at"], one["user"]
 
 
 @click.command()

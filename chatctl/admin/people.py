@@ -95,7 +95,8 @@ def whois(app: App, user: str) -> None:
     result = app.ask("whois", user=user)
 
     def print_text() -> None:
-        output.table([result], {**_PERSON_COLUMNS, "pinned": output.yes_no, "banned": output.yes_no})
+        marks = ("pinned", "banned", *(["removed"] if result.get("removed") else []))
+        output.table([result], {**_PERSON_COLUMNS, **dict.fromkeys(marks, output.yes_no)})
         output.line(f"rooms    {output.joined(result['rooms'])}")
         if written := result.get("written"):
             limit = f" of {written['limit']:,}" if written["limit"] else ""
@@ -125,6 +126,14 @@ def role_set(app: App, user: str, role: str, reason: str, dry_run: bool) -> None
     app.show(result, lambda: output.line("; ".join(filter(None, (head, removals(result))))))
 
 
+@click.command("list")
+@connecting
+def role_list(app: App) -> None:
+    """List the roles with their permissions, and the users whose role is fixed."""
+    result = app.ask("role_show", user=None)
+    app.show(result, lambda: _print_roles(result))
+
+
 @click.command("show")
 @click.argument("user", required=False)
 @connecting
@@ -133,14 +142,18 @@ def role_show(app: App, user: str | None) -> None:
     result = app.ask("role_show", user=user)
 
     def print_text() -> None:
-        if user is not None:
-            fixed = "  (fixed in config/settings.json)" if result["pinned"] else ""
-            output.line(f"{result['user']}  {result['role']}{fixed}")
+        if user is None:
+            _print_roles(result)
             return
-        for role, permissions in result["roles"].items():
-            default = "  (default)" if role == result["default"] else ""
-            output.line(f"{role}{default}: {output.joined(permissions)}")
-        for name, role in result["pinned"].items():
-            output.line(f"fixed in config/settings.json: {name} is {role}")
+        fixed = "  (fixed in config/settings.json)" if result["pinned"] else ""
+        output.line(f"{result['user']}  {result['role']}{fixed}")
 
     app.show(result, print_text)
+
+
+def _print_roles(result: JsonObject) -> None:
+    for role, permissions in result["roles"].items():
+        default = "  (default)" if role == result["default"] else ""
+        output.line(f"{role}{default}: {output.joined(permissions)}")
+    for name, role in result["pinned"].items():
+        output.line(f"fixed in config/settings.json: {name} is {role}")

@@ -6,7 +6,7 @@ from typing import get_args
 
 import click
 
-from chatctl.admin.sanctions import yes_option
+from chatctl.admin.sanctions import needless_yes_option, yes_option
 from chatctl.connecting import App, confirm, connecting, dry_run_option, reason_option, room_name
 from chatd.console import output
 from chatd.proto.frames import JsonObject
@@ -45,6 +45,7 @@ def create(app: App, room: str, topic: str, guests: bool, mode: str, history: st
 @click.option("--undo", is_flag=True, help="End it: members write, and others enter, as before.")
 @reason_option
 @dry_run_option
+@needless_yes_option
 @connecting
 def archive(app: App, room: str, undo: bool, reason: str, dry_run: bool) -> None:
     """Archive ROOM: its members read and search it, nobody writes there or enters.
@@ -59,6 +60,7 @@ def archive(app: App, room: str, undo: bool, reason: str, dry_run: bool) -> None
 @room_argument
 @reason_option
 @dry_run_option
+@needless_yes_option
 @connecting
 def unarchive(app: App, room: str, reason: str, dry_run: bool) -> None:
     """End the archiving of ROOM: members write, and others enter, as before."""

@@ -7,6 +7,7 @@ from typing import get_args
 import click
 
 from chatctl.admin.room_commands import room_argument
+from chatctl.admin.sanctions import needless_yes_option
 from chatctl.connecting import App, connecting, dry_run_option, reason_option
 from chatd.console import output
 from chatd.console.output import moment
@@ -84,6 +85,7 @@ def uninvite(app: App, room: str, user: str) -> None:
 @user_argument
 @reason_option
 @dry_run_option
+@needless_yes_option
 @connecting
 def remove_member(app: App, room: str, user: str, reason: str, dry_run: bool) -> None:
     """Remove USER from ROOM, as one of its owners."""

@@ -33,6 +33,10 @@ for_option = click.option(
     "--for", "seconds", type=duration, help="How long, such as 30m, 2h, 7d. Default: until undone."
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+# For what can be undone, and is done without a question: scripts may give it as elsewhere.
+needless_yes_option = click.option(
+    "--yes", is_flag=True, expose_value=False, hidden=True, help="There is no question."
+)
 room_option = click.option("--room", metavar="ROOM", type=room_name, help="Only in this room.")
 
 
@@ -54,7 +58,8 @@ def kick(app: App, users: tuple[str, ...], room: str | None, reason: str, dry_ru
         return client.request("kick", user=user, room=room, reason=reason, dry_run=dry)
 
     def describe(result: JsonObject) -> str:
-        return outcome_text("kicked", result, f" from {room}" if room else "") + ownerless(result)
+        details = f" from {room}" if room else _until(result)
+        return outcome_text("kicked", result, details) + ownerless(result)
 
     question = "" if dry_run or yes else "Kick"
     return _each_known_user(app, users, ask, describe, "kicked", dry_run=dry_run, question=question)

@@ -27,6 +27,7 @@ from chatctl.connecting import App, connecting, room_name
 from chatctl.scripts.send_command import enter
 from chatctl.scripts.standard_input import read_lines
 from chatd.console import output, streams
+from chatd.console.arguments import NamedPath
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
 from chatd.proto.frames import PAYLOAD_LIMIT, JsonObject, decode
@@ -54,7 +55,7 @@ _INTERNAL = frozenset({"resume"})
 @click.option(
     "--state",
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NamedPath(file_okay=False, path_type=Path),
     help="Keep unsent messages and the cursor in this folder, so that the next run continues.",
 )
 @connecting

@@ -15,6 +15,7 @@ from chatctl.client import InviteResult, Patience, identity_to_write
 from chatctl.client import join as redeem
 from chatctl.scripts.making_way import make_way
 from chatd.console import output
+from chatd.console.arguments import ANY_NAME
 from chatd.console.pasting import pasteable
 from chatd.console.shell_completion import complete_files
 from chatd.proto.invite_code import given_invite, parse_code
@@ -31,6 +32,7 @@ def joining_options(function: Callable[P, Any]) -> Callable[P, Any]:
         click.option(
             "--identity",
             metavar="FILE",
+            type=ANY_NAME,
             shell_complete=complete_files,
             help="The identity file to write. Default: CHATD_IDENTITY, or where chat looks for it.",
         ),

@@ -33,9 +33,9 @@ def search(app: App, query: tuple[str, ...], count: int, before: int | None, tim
     """Find messages in your rooms that contain all words of QUERY, the newest first.
 
     'swap*' finds words that begin with swap, '*swap*' words that contain it. from:NAME, in:#room, in:@NAME,
-    has:snippet, since:2h, after:2026-01-31 and before:7d narrow the search, and may stand alone. Each
-    message is one line around the words found, with its number; --json prints whole messages, one
-    object per line.
+    has:snippet (has:action, has:text), since:2h, after:2026-01-31 and before:7d narrow the search, and may
+    stand alone. Each message is one line around the words found, with its number; --json prints whole
+    messages, one object per line.
     """
     text = " ".join(query)
     result = app.ask("search", query=text, limit=count, before=before)

@@ -24,6 +24,7 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.console.command_table import SummaryGroup
 from chatd.console.pasting import chatd_command
 from chatd.console.shell_completion import complete_files
@@ -45,7 +46,7 @@ def ca() -> None:
 
 
 @ca.command("export")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=NamedPath(path_type=Path, dir_okay=False))
 @click.option("--remove", is_flag=True, help="Then take the key off this server; chatd ca import undoes it.")
 @passphrase_option
 @click.pass_obj
@@ -91,7 +92,7 @@ def _remove_key(home: Home) -> None:
 
 
 @ca.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), shell_complete=complete_files)
+@click.argument("file", type=NamedPath(path_type=Path, dir_okay=False), shell_complete=complete_files)
 @passphrase_option
 @click.pass_obj
 def import_key(home: Home, file: Path, passphrase_file: str | None) -> None:

@@ -26,6 +26,7 @@ from chatd.cli.heads import judge_signature
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.console.command_table import SummaryGroup
 from chatd.console.progress import progress_bar
 from chatd.errors import ChatdError
@@ -46,7 +47,7 @@ def backup() -> None:
 
 
 @backup.command("create")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=NamedPath(path_type=Path, dir_okay=False))
 @click.option("--with-identities", is_flag=True, help="Include the identity files in certs/identities.")
 @passphrase_option
 @json_option
@@ -85,12 +86,12 @@ def create(home: Home, file: Path, with_identities: bool, passphrase_file: str |
 
 
 @backup.command("show")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=NamedPath(path_type=Path, dir_okay=False))
 @passphrase_option
 @json_option
 def show(file: Path, passphrase_file: str | None, as_json: bool) -> None:
     """Verify that FILE is complete, and show what it contains. Writes nothing."""
-    with open_backup(file, read_passphrase(passphrase_file)) as archive, progress_bar() as progress:
+    with open_backup(file, passphrase_file) as archive, progress_bar() as progress:
         key = check_manifest(archive)
         archive.read(None, progress)
     _show(archive.manifest, key, as_json, file=str(file), bytes=file.stat().st_size)

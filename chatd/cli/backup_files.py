@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
+from chatd.console.arguments import ANY_NAME
 from chatd.console.shell_completion import complete_files
 from chatd.durable_files import sync_folder
 from chatd.errors import ChatdError
@@ -31,6 +32,7 @@ _MAX_FILE_BYTES = 1024 * 1024  # settings, certificates and keys are smaller
 passphrase_option: Callable[[Any], Any] = click.option(
     "--passphrase-file",
     metavar="FILE",
+    type=ANY_NAME,
     shell_complete=complete_files,
     help="Read the passphrase from the first line of FILE; - is standard input. Default: ask.",
 )
@@ -80,15 +82,15 @@ def utc_now() -> str:
 
 
 @contextmanager
-def open_backup(file: Path, passphrase: bytes) -> Iterator[Archive]:
-    """Open a backup for reading. Raises E606, E613."""
+def open_backup(file: Path, passphrase_file: str | None) -> Iterator[Archive]:
+    """Open a backup for reading, then read its passphrase, or ask for it. Raises E606, E613."""
     try:
         # O_NONBLOCK: do not wait for the writer of a named pipe.
         with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as source:  # noqa: PTH123
             status = os.fstat(source.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ChatdError("E606", f"{file} is not a regular file")
-            yield Archive(source, status.st_size, passphrase)
+            yield Archive(source, status.st_size, read_passphrase(passphrase_file))
     except OSError as error:
         raise ChatdError("E606", f"{error.filename or file}: {error.strerror}") from None
 

@@ -10,6 +10,7 @@ import click
 
 from chatd.cli.client_files import PROGRAMS, build
 from chatd.console import output
+from chatd.console.arguments import ANY_NAME
 from chatd.console.pasting import pasteable
 from chatd.console.shell_completion import complete_folders
 
@@ -17,7 +18,7 @@ _SUFFIX = ".pyz"
 
 
 @click.command("client-bundle")
-@click.argument("path", metavar="[DIR|FILE.pyz]", default=".", shell_complete=complete_folders)
+@click.argument("path", metavar="[DIR|FILE.pyz]", type=ANY_NAME, default=".", shell_complete=complete_folders)
 def client_bundle(path: str) -> None:
     """Write chat.pyz and chatctl.pyz into DIR (default: here), or only chat as FILE.pyz.
 

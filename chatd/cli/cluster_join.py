@@ -19,6 +19,7 @@ from chatd.config.home import Home
 from chatd.config.loading import write_settings
 from chatd.config.schema import Settings
 from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.console.pasting import chatd_command
 from chatd.console.shell_completion import complete_files
 from chatd.durable_files import PRIVATE, PUBLIC, create_file
@@ -34,7 +35,7 @@ NATS_SECONDS = 30.0
 
 
 @click.command("join")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), shell_complete=complete_files)
+@click.argument("file", type=NamedPath(path_type=Path, dir_okay=False), shell_complete=complete_files)
 @click.option("--start", "start_it", is_flag=True, help="Also start the server.")
 @click.pass_obj
 def join(home: Home, file: Path, start_it: bool) -> None:

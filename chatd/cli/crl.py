@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from chatd.config.home import Home
 from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.durable_files import PUBLIC, replace_file
 from chatd.pki.authority import Authority
 from chatd.pki.revocation_list import MOST_DAYS, make_revocation_lists
@@ -30,7 +31,7 @@ from chatd.store.revoked_serials import read_revoked
     "--output",
     "file",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     help="Write the list to FILE, which is replaced at once. Default: print it.",
 )
 @click.pass_obj

@@ -17,6 +17,7 @@ from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.console.moments import Moment
 from chatd.console.progress import progress_bar
 from chatd.errors import ChatdError
@@ -41,7 +42,7 @@ MAX_LINE_BYTES = 512 * 1024
     "file",
     metavar="FILE",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     help="File to write; must not exist.",
 )
 @json_option

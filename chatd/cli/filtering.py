@@ -9,8 +9,10 @@ import click
 
 from chatd.config.home import Home
 from chatd.config.loading import load_settings
+from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.console.command_table import SummaryGroup
-from chatd.console.found_words import lines_of, show_found
+from chatd.console.found_words import NOTHING_FOUND, lines_of, show_found
 from chatd.errors import ChatdError
 from chatd.hub.state.rules import filter_rules
 from chatd.policy.filter_rules import FilterAction
@@ -23,7 +25,7 @@ def filter_group() -> None:
 
 
 @filter_group.command("test")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath(path_type=Path))
 @click.option("--role", default="", metavar="ROLE", help="Of the writer. Default: roles.default.")
 @click.option("--room", default="", metavar="ROOM", help="Where it is written. Default: in no room.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object per line found.")
@@ -43,12 +45,15 @@ def test(home: Home, file: Path, role: str, room: str, as_json: bool) -> int:
         known = ", ".join(settings.roles.permissions)
         raise ChatdError("E404", f"there is no role {role!r}", f"choose one of: {known}")
     room = check_room(f"#{room.removeprefix('#')}") if room else ""
-    rules, refused = filter_rules(settings.filter), False
+    rules, refused, any_found = filter_rules(settings.filter), False, False
     for number, line in enumerate(lines_of(file), 1):
         filtered = rules.judge(line, role, room)
         blocked = filtered.word(FilterAction.BLOCK) is not None
         refused = refused or blocked
         found = [{"action": one.action.value, "word": one.word} for one in filtered.found]
         if found:
+            any_found = True
             show_found(number, found, None if blocked else filtered.text, as_json=as_json)
+    if not any_found and not as_json:
+        output.note(NOTHING_FOUND)
     return int(refused)

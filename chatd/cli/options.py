@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chatd.console.arguments import NamedPath
 from chatd.console.numbers import number
 from chatd.console.shell_completion import complete_folders
 
@@ -19,7 +20,7 @@ json_option: Callable[[Any], Any] = click.option(
 )
 join_folder_option: Callable[[Any], Any] = click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=NamedPath(path_type=Path, file_okay=False, exists=True),
     default=".",
     shell_complete=complete_folders,
     help="Folder for join files. Default: here.",

@@ -21,7 +21,6 @@ from chatd.cli.backup_files import (
     open_backup,
     passphrase_option,
     read_limited,
-    read_passphrase,
 )
 from chatd.cli.node_files import cluster_section
 from chatd.cli.options import json_option
@@ -34,6 +33,7 @@ from chatd.cli.setup import (
 from chatd.config.home import Home, resolve_home
 from chatd.config.loading import load_settings, write_settings
 from chatd.console import output
+from chatd.console.arguments import ANY_NAME, NamedPath
 from chatd.console.pasting import chatd_command
 from chatd.console.progress import progress_bar
 from chatd.durable_files import sync_folder
@@ -68,9 +68,13 @@ class RestoredKeys(NamedTuple):
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=NamedPath(path_type=Path, dir_okay=False))
 @click.option(
-    "--home", "home_option", metavar="DIR", help="Folder to restore to; same as chatd --home DIR restore."
+    "--home",
+    "home_option",
+    metavar="DIR",
+    type=ANY_NAME,
+    help="Folder to restore to; same as chatd --home DIR restore.",
 )
 @click.option("--listen", metavar="HOST[:PORT]", help="Where to listen. Default: as in the backup.")
 @click.option(
@@ -99,8 +103,7 @@ def restore(
     if home_option is not None:
         home = resolve_home(home_option, os.environ, Path.cwd())
     _refuse_existing_home(home)
-    passphrase = read_passphrase(passphrase_file)
-    with exit_on_signals(), open_backup(file, passphrase) as archive, _staging_folder(home) as staging:
+    with exit_on_signals(), open_backup(file, passphrase_file) as archive, _staging_folder(home) as staging:
         signer = check_manifest(archive)
         with progress_bar() as progress:
             ca = _unpack(archive, staging, progress)

@@ -10,6 +10,7 @@ import click
 from chatd import __version__
 from chatd.cli.options import LAUNCHED
 from chatd.config.home import resolve_home
+from chatd.console.arguments import ANY_NAME
 from chatd.console.command_table import TableEntry, TableGroup
 from chatd.console.shell_completion import complete_folders, completion_command
 
@@ -73,6 +74,7 @@ COMMANDS = {
 @click.option(
     "--home",
     metavar="DIR",
+    type=ANY_NAME,
     shell_complete=complete_folders,
     help="The folder with certs/ config/ logs/ data/. Default: $CHATD_HOME, else the current folder.",
 )

@@ -17,6 +17,7 @@ from chatd.config.home import Home
 from chatd.config.loading import load_settings
 from chatd.config.schema import Settings
 from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.console.command_table import SummaryGroup
 from chatd.console.numbers import duration, number
 from chatd.console.pasting import pasteable
@@ -52,14 +53,14 @@ user.add_command(revoke)
 @click.option("--device", default="laptop", show_default=True, help="Name of the device.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     help="File to write. Default: certs/identities/NAME-DEVICE.pem in the home.",
 )
 @click.option(
     "--file",
     "listed",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     shell_complete=complete_files,
     help="Add all users of a CSV file with the columns name,role,device; - reads standard input.",
 )

@@ -12,6 +12,7 @@ from chatd.cli.heads import SignatureState, flat, heads_option, judge_signature,
 from chatd.cli.options import json_option
 from chatd.config.home import Home
 from chatd.console import output
+from chatd.console.arguments import NamedPath
 from chatd.console.progress import progress_bar
 from chatd.hub.recovery import snapshot_agrees
 from chatd.pki.record_key import Trust, known_signers, signer_of, verify_head
@@ -27,7 +28,7 @@ from chatd.store.verifier import verify as verify_log
     "--export",
     "file",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     help="Verify a file written by chatd export instead; needs no home.",
 )
 @heads_option

@@ -13,6 +13,7 @@ from chatd.proto.text import visible
 
 # As much as `limits.snippet_bytes` allows for one message; the rest of a longer line is not looked at.
 LINE_BYTES = 32 * 1024
+NOTHING_FOUND = "the filter finds nothing"
 
 
 def lines_of(file: Path) -> Iterator[str]:

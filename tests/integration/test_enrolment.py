@@ -81,7 +81,12 @@ def test_json_and_list_and_cancel(daemon: Daemon, tmp_path: Path) -> None:
     made = json.loads(daemon.chatctl("invite", "create", "fay", "--role", "guest", "--json").stdout)
     assert made["command"].startswith("chat join ")
     listed = json.loads(daemon.chatctl("invite", "list", "--json").stdout)["invites"]
-    assert {"user": "fay", "role": "guest", "state": "open"}.items() <= listed[-1].items()
+    (fay,) = (one for one in listed if one["user"] == "fay")
+    assert {"role": "guest", "state": "open"}.items() <= fay.items()
+    states = [one["state"] == "open" for one in listed]
+    assert states == sorted(states, reverse=True)
+    ends = [one["until"] for one in listed if one["state"] == "open"]
+    assert ends == sorted(ends)
     assert "fay" in daemon.chatctl("invite", "list").stdout
     daemon.chatctl("invite", "cancel", "fay")
     done = join(daemon, made["command"].split()[-1], tmp_path / "fay.pem")

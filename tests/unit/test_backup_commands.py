@@ -278,6 +278,14 @@ def test_a_passphrase_file_is_required_without_a_terminal(box: Daemon, tmp_path:
     assert "--passphrase-file" in result.stderr
 
 
+@pytest.mark.parametrize("command", [("backup", "show"), ("--home", "new", "restore")])
+def test_a_missing_backup_is_told_before_its_passphrase_is_asked_for(
+    box: Daemon, tmp_path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "E606" in chatd(box, *command, str(tmp_path / "nothing")).stderr
+
+
 def test_a_terminal_is_asked_for_the_passphrase_twice(box: Daemon, tmp_path: Path) -> None:
     """Input is not echoed; the prompts are repeated if the two passphrases differ."""
     command = [str(BIN / "chatd"), "--home", str(box.home), "backup", "create", str(tmp_path / "new")]

@@ -144,5 +144,8 @@ def test_a_file_is_tried_before_the_settings_are_in_force(tmp_path: Path) -> Non
     assert tried() == (1, masked)
     assert tried("--room", "lobby") == (1, [masked[0], "3 warn 'asap': asap", *masked[1:]])
     assert tried("--role", "admin")[1] == ["4 block 'hack'"]
+    text.write_text("fine\n")
+    done = CliRunner().invoke(main, ["--home", str(tmp_path), "filter", "test", str(text)])
+    assert (done.stdout, done.stderr) == ("", "the filter finds nothing\n")
     with pytest.raises(ChatdError, match="there is no role"):
         tried("--role", "x")

@@ -238,8 +238,8 @@ def _refuse_too_many_devices(context: Context, name: str, user: User) -> None:
 
 
 def _refuse_protected(context: Context, name: str) -> None:
-    """Refuse sanctions against oneself and against moderators."""
-    context.acquaintance(name)
+    """Refuse sanctions against oneself, against moderators, and against users who were removed."""
+    refuse_removed(name, context.acquaintance(name))
     if name == context.who.user:
         raise ChatdError("E304", "you cannot do this to yourself", _ANOTHER_ADMIN)
     if not context.who.operator and context.allows("moderate.ban", name):
@@ -249,6 +249,12 @@ def _refuse_protected(context: Context, name: str) -> None:
         stolen = f"chatctl revoke {name} (on the server's box: {_on_the_box(name)})"
         reason = f"{name} moderates this server too"
         raise ChatdError("E304", reason, f"{fix}, or end a stolen identity for good: {stolen}")
+
+
+def refuse_removed(name: str, user: User) -> None:
+    """Raise E410 for a removed user, of whom nothing is left to end or to refuse."""
+    if user.removed:
+        raise ChatdError("E410", f"the user {name} was removed before", "see: chatctl user show NAME")
 
 
 def _refuse_too_many_mutes(context: Context) -> None:

@@ -14,8 +14,7 @@ def remove(context: Context, request: UserRemove) -> JsonObject:
     """Remove a user. Raises E304, E305, E405, E410."""
     name = request.user
     user = context.acquaintance(name)
-    if user.removed:
-        raise ChatdError("E410", f"the user {name} was removed before", "see: chatctl user show NAME")
+    moderation.refuse_removed(name, user)
     if name == context.who.user:
         raise ChatdError("E304", "you cannot remove yourself", "ask another admin")
     moderation.refuse_more(context, context.rules.role_of(context.state, name))
