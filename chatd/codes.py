@@ -164,6 +164,7 @@ CODES: dict[str, Code] = {
         "this node has left its cluster",
         "for a server of its own, with the history until then: chatd cluster dissolve",
     ),
+    "E625": Code("outside_nats", "the NATS servers of cluster.nats do not suit", "see docs/cluster.md"),
     "E630": Code(
         "other_service",
         "something else than a chatd answers at this address",
@@ -188,6 +189,11 @@ CODES: dict[str, Code] = {
         "mixed_versions",
         "the nodes of the cluster have different versions of chatd",
         "update the others, the one that leads last",
+    ),
+    "W120": Code(
+        "unknown_sync",
+        "chatd cannot see whether the NATS servers sync before they acknowledge",
+        "set sync_interval: always on each of them, then cluster.nats_syncs to true",
     ),
     "W130": Code("not_utf8", "the terminal's locale is not UTF-8", "run: export LC_ALL=C.UTF-8"),
     "W131": Code(

@@ -54,7 +54,7 @@ def ended(event: str, error: ChatdError) -> int:
     """Log and print the error that ends a child; return its exit code."""
     log_errors.error(event, code=error.code, why=error.reason, fix=error.fix)
     print(error, file=sys.stderr, flush=True)
-    return EXIT_CONFIG if error.code in ("E600", "E601", "E606", "E621", "E623") else 1
+    return EXIT_CONFIG if error.code in ("E600", "E601", "E606", "E621", "E623", "E625") else 1
 
 
 class Supervised:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatd.cluster.log_link import RESEED
+from chatd.codes import CODES
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.schema import Settings
@@ -39,6 +40,8 @@ def cluster_findings(home: Home, settings: Settings) -> Iterator[Finding]:
         return
     from chatd.nats.cluster_view import view_cluster  # nats-py is an optional dependency
 
+    if cluster.nats:
+        yield from _outside_findings(home, settings)
     try:
         view = view_cluster(home.path, len(cluster.members))
     except OSError:
@@ -58,6 +61,17 @@ def _findings(home: Path, cluster: ClusterSection, view: ClusterView) -> Iterato
         yield from _node_findings(name, view, cluster.replicas)
     yield from versions_finding({name: node.version for name, node in view.nodes.items()})
     yield from _lags(home, view)
+
+
+def _outside_findings(home: Home, settings: Settings) -> Iterator[Finding]:
+    """Judge NATS servers of one's own, also while chatd is stopped."""
+    from chatd.nats.outside_nats import problem_of_outside
+
+    if (problem := problem_of_outside(home.path, settings)) is not None:
+        yield Finding("fail", "cluster", problem.reason, problem.code, problem.fix)
+    if not settings.cluster.nats_syncs:
+        code = CODES["W120"]
+        yield Finding("warn", "cluster", code.summary, "W120", code.fix)
 
 
 def _lags(home: Path, view: ClusterView) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from chatd.cluster.follow_stream import request_reseed
 from chatd.cluster.joining_note import begin_joining
 from chatd.cluster.nats_address import STREAM_FOLDER
 from chatd.cluster.stream_place import forget_stream, stored_place
+from chatd.cluster.stream_state import STREAM
 from chatd.config.home import Home
 from chatd.config.left_note import forget_left
 from chatd.config.loading import load_settings, write_settings
@@ -86,6 +87,7 @@ def dissolve(home: Home) -> None:
         forget_stream(log)
         shutil.rmtree(home.path / STREAM_FOLDER, ignore_errors=True)
         settings = load_settings(home.path, {})
+        outside = settings.cluster.nats
         alone = cluster_section(settings, "")
         write_settings(home.path, settings.model_copy(update={"cluster": alone}))
         forget_base(home.path)
@@ -93,4 +95,6 @@ def dissolve(home: Home) -> None:
         forget_left(home.path)
     note_act(home.path, "cluster_dissolved")
     output.line("the log is on this server only")
+    if outside:
+        output.note(f"the stream is left on the NATS servers; remove it there: nats stream rm {STREAM}")
     output.note(f"next: {chatd_command(home.path, 'start')}")

@@ -76,13 +76,19 @@ def init(
     if settings.cluster.members or (settings.cluster.node and not others):
         name = settings.cluster.node
         raise ChatdError("E409", f"this server is the node {name} of a cluster already", "nothing to do")
-    require_nats()
+    require_nats(settings.cluster)
+    if not others and settings.cluster.nats:
+        raise ChatdError("E600", "cluster.nats is for several machines", "name them: b=HOST c=HOST")
     if not others:
         _begin_alone(home, settings.model_copy(update={"cluster": alone}))
         return
     node = settings.cluster.node or node
     nodes = [_own_node(settings, node, host), *_other_nodes(settings, others, addresses)]
     _require_sensible(nodes)
+    if settings.cluster.nats:
+        from chatd.nats.outside_nats import prepare_outside  # nats-py is an optional dependency
+
+        prepare_outside(home.path, settings)
     files = _write_files(home, settings, nodes, out)
     note_act(home.path, "cluster_begun", node=node, members=[one.name for one in nodes])
     output.line(f"this server is the node {node} of a cluster of {len(nodes)}")
@@ -197,10 +203,19 @@ def _make_stream_anew(home: Home) -> None:
 
 def _wait_for(home: Home, others: Sequence[Node]) -> None:
     missing = list(others)
+    settings = load_settings(home.path, {})
     while missing:
-        for node in list(missing):
-            if probe(home.certs, node.route) is Reached.UP:
-                output.line(f"node {node.name} is there")
-                missing.remove(node)
+        for node in _there(home, settings, missing):
+            output.line(f"node {node.name} is there")
+            missing.remove(node)
         if missing:
             time.sleep(PROBE_PAUSE_SECONDS)
+
+
+def _there(home: Home, settings: Settings, nodes: Sequence[Node]) -> list[Node]:
+    if not settings.cluster.nats:
+        return [node for node in nodes if probe(home.certs, node.route) is Reached.UP]
+    from chatd.nats.outside_nats import nodes_there
+
+    names = nodes_there(home.path, settings, len(settings.cluster.others))
+    return [node for node in nodes if node.name in names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def join(home: Home, file: Path, start_it: bool) -> None:
     content = read_join_file(file, datetime.now(UTC))
     settings = _settings(content)
     _refuse_existing_home(home)
-    require_nats()
+    require_nats(settings.cluster)
     _install(home, content, settings)
     try:
         file.unlink()
@@ -54,9 +55,8 @@ def join(home: Home, file: Path, start_it: bool) -> None:
         output.note(f"remove {file}, which is of no more use: {error.strerror}")
     note_act(home.path, "cluster_joined", node=content.node)
     output.line(f"{home.path} is the node {content.node} of the cluster {content.server}")
-    for name, address in settings.cluster.others.items():
-        if (note := _note_about(home, name, address)) is not None:
-            output.note(note)
+    for note in _notes(home, settings):
+        output.note(note)
     if not start_it:
         output.note(f"next: {chatd_command(home.path, 'start')}")
         return
@@ -100,6 +100,19 @@ def _install(home: Home, content: JoinFile, settings: Settings) -> None:
         if isinstance(error, OSError):
             raise ChatdError("E606", f"{error.filename or home.path}: {error.strerror}") from None
         raise
+
+
+def _notes(home: Home, settings: Settings) -> Iterator[str]:
+    """Yield what keeps the node from the others now."""
+    if settings.cluster.nats:
+        from chatd.nats.outside_nats import problem_of_outside  # nats-py is an optional dependency
+
+        if (problem := problem_of_outside(home.path, settings)) is not None:
+            yield str(problem)
+        return
+    for name, address in settings.cluster.others.items():
+        if (note := _note_about(home, name, address)) is not None:
+            yield note
 
 
 def _note_about(home: Home, name: str, address: str) -> str | None:

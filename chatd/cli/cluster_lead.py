@@ -35,7 +35,7 @@ def lead(home: Home, name: str) -> None:
     if name not in cluster.members:
         known = ", ".join(cluster.members) or "none: it is no cluster of several"
         raise ChatdError("E404", f"the cluster has no node {name}", f"the nodes are {known}")
-    require_nats()
+    require_nats(cluster)
     asked = hand_over(home, cluster, name)
     output.line(f"{name} leads" if asked else f"{name} leads already")
 

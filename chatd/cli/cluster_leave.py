@@ -62,7 +62,7 @@ def leave(home: Home, address: str | None) -> None:
     settings = load_settings(home.path, {})
     if not has_left(home.path):
         _require_enough(settings)
-        require_nats()
+        require_nats(settings.cluster)
         former = former_addresses(settings, settings.cluster.node, address)
         if not _is_dropped(home, settings):
             _require_current(home, settings)
@@ -94,6 +94,8 @@ def _require_enough(settings: Settings) -> None:
 
 def _is_dropped(home: Home, settings: Settings) -> bool:
     """Whether the others have restarted without this node, so that nobody is left to be told."""
+    if settings.cluster.nats:
+        return False  # they have no routes
     return all(probe(home.certs, route) is Reached.REFUSED for route in settings.cluster.others.values())
 
 
@@ -169,4 +171,6 @@ def _show(home: Home, settings: Settings) -> None:
     if cluster.others:
         output.note(f"wait until chatd cluster status on {min(cluster.others)} shows no node as behind")
         output.note(f"then, one after the other, on {', '.join(sorted(cluster.others))}: chatd restart")
+    if cluster.nats:
+        output.note(f"give the NATS servers another login for chatd: {cluster.node} still has this one")
     output.note(f"this home still has the CA's key and every message: keep {home.path} safe, or delete it")

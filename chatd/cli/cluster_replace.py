@@ -51,7 +51,7 @@ def replace(home: Home, old: str, new: str, address: str | None, old_address: st
     name, host = split_member(new)
     node = make_node(name, host, address, settings.server.port)
     _require_sensible(settings, old, node)
-    require_nats()
+    require_nats(settings.cluster)
     former = former_addresses(settings, old, old_address)
     _require_gone(home, settings, old)
     settings = _without(settings, former)
@@ -73,6 +73,8 @@ def replace(home: Home, old: str, new: str, address: str | None, old_address: st
         raise
     note_act(home.path, "cluster_node_replaced", old=old, node=name)
     _show(home, old, name, path, list(rest))
+    if settings.cluster.nats:
+        output.note(f"give the NATS servers another login for chatd: {old} still has this one")
     if not former:
         output.note(f"take the address of {old} out of server.addresses on each node")
 

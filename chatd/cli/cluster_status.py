@@ -11,6 +11,7 @@ from chatd.cli.options import json_option
 from chatd.cluster.joining_note import JOINING_FILE
 from chatd.cluster.log_link import RESEED
 from chatd.cluster.stream_place import StreamPlace
+from chatd.codes import CODES
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.left_note import has_left
@@ -70,7 +71,7 @@ def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
         view = view_cluster(home.path, len(cluster.members))
     except OSError as error:
         return {
-            "problem": f"this node's NATS server does not answer: {error}",
+            "problem": f"{_server_words(cluster)} not answer: {error}",
             "quorum": False,
             "members": [],
         }
@@ -82,10 +83,17 @@ def _seen(home: Home, cluster: ClusterSection) -> dict[str, Any]:
         "stream_gone": view.stream.gone,
         "chain_equal": len(set(view.chains.values())) <= 1,
         "sync_always": _all_sync(view, len(cluster.members)),
+        "outside": bool(cluster.nats),
         "members": [
             _member(name, address, view, cluster.replicas) for name, address in cluster.members.items()
         ],
     }
+
+
+def _server_words(cluster: ClusterSection) -> str:
+    if not cluster.nats:
+        return "this node's NATS server does"
+    return f"chatd is stopped here, or the NATS servers {', '.join(cluster.nats)} do"
 
 
 def _all_sync(view: ClusterView, members: int) -> bool | None:
@@ -140,6 +148,8 @@ def _show(fields: dict[str, Any]) -> None:
             output.line(f"settings of {member['node']} differ: {', '.join(differ)}")
     if fields.get("sync_always") is False:
         output.line("a NATS server acknowledges before its disk has a message: run chatd restart there")
+    if fields["outside"] and fields.get("sync_always") is None:
+        output.line(f"W120 {CODES['W120'].summary}: {CODES['W120'].fix}")
     if not fields["chain_equal"]:
         output.line("the logs differ: see docs/cluster.md")
 

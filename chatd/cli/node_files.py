@@ -31,6 +31,8 @@ from chatd.proto.signatures import TIME_FORMAT
 ROUTE_PORT: Final = 5002
 # Of the CAs and of the record key, all nodes have the same; each may issue what the first one could.
 _SHARED: Final = ("ca.pem", "ca.key", "ca-old.key", "ca-retired.pem", "record.pem", "record.key")
+# How each of them logs in to NATS servers of one's own (`chatd.nats.outside_nats`).
+_NATS: Final = ("nats-ca.pem", "nats-client.pem", "nats-client.key", "nats-login.key")
 
 
 class Node(NamedTuple):
@@ -135,7 +137,10 @@ class NodeFiles:
             NODE_NAME: self._issued[node.name],
             CA_NAME: self._node_authority.issued,
         }
-        certs = {name: _text(self._home.certs / name) for name in _SHARED}
+        certs = {
+            name: _text(self._home.certs / name)
+            for name in (*_SHARED, *(_NATS if settings.cluster.nats else ()))
+        }
         for name, issued in own.items():
             certs[f"{name}.pem"] = issued.certificate_pem.decode()
             certs[f"{name}.key"] = issued.key_pem.decode()
@@ -145,7 +150,7 @@ class NodeFiles:
 def cluster_section(settings: Settings, node: str) -> ClusterSection:
     """Return the settings of a cluster of this node alone; of none with "". Raises E600."""
     try:
-        values = {**settings.cluster.model_dump(), "node": node, "members": {}, "listen": ""}
+        values = {**settings.cluster.model_dump(), "node": node, "members": {}, "listen": "", "nats": []}
         return ClusterSection.model_validate(values)
     except ValueError:
         reason = f"{node!r} is no name for a node"

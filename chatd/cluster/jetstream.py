@@ -20,9 +20,8 @@ from chatd.cluster.jetstream_tail import JetStreamTail
 from chatd.cluster.log_link import Outcome, StreamBounds, StreamGoneError, StreamState
 from chatd.cluster.nats_address import NatsAddress
 from chatd.cluster.nats_thread import ASK_SECONDS, NatsThread, ask
-from chatd.cluster.stream_state import NO_QUORUM, NO_STREAM, read_stream_state
+from chatd.cluster.stream_state import NO_QUORUM, NO_STREAM, STREAM, read_stream_state
 
-STREAM: Final = "CHATD"
 SUBJECT: Final = "chatd.log"
 # A batch has at most 768 KiB of entries; sealing adds less than a KiB.
 MESSAGE_BYTES_LIMIT: Final = 1024 * 1024
@@ -81,7 +80,7 @@ class JetStreamLink:
             self._nats.run(self._api(f"STREAM.DELETE.{STREAM}"))
         except StreamGoneError:
             pass
-        self._nats.run(self._api(f"STREAM.CREATE.{STREAM}", _stream_config(self._replicas)))
+        self._nats.run(self._api(f"STREAM.CREATE.{STREAM}", stream_config(self._replicas)))
 
     def trim(self, upto: int) -> None:
         self._nats.run(self._api(f"STREAM.PURGE.{STREAM}", {"seq": upto + 1}))
@@ -132,7 +131,8 @@ class JetStreamLink:
         raise OSError(f"NATS refuses: {error.get('description')}")
 
 
-def _stream_config(replicas: int) -> dict[str, object]:
+def stream_config(replicas: int) -> dict[str, object]:
+    """Return the settings with which the stream is made."""
     return {
         "name": STREAM,
         "subjects": [SUBJECT],

@@ -1,8 +1,9 @@
-"""Where the box's own NATS server listens, in a file that only chatd's processes may read."""
+"""Where the NATS servers listen, in a file that only chatd's processes may read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,16 +15,26 @@ ADDRESS_FILE: Final = f"{STREAM_FOLDER}/{_NAME}"
 
 
 class NatsAddress(NamedTuple):
-    """Where a NATS server listens for clients, and who may be one."""
+    """Where the box's own NATS server listens for clients, and who may be one.
+
+    With ``outside``, URLs of servers that chatd does not start, there is none of its own. ``ca`` is the PEM
+    text of their CA, "" for those that the system trusts; ``certificate`` and ``key`` are files, "" for none.
+    ``syncs``: whether the settings say that they sync before they acknowledge.
+    """
 
     host: str
     port: int
     user: str
     password: str
+    outside: Sequence[str] = ()
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    syncs: bool = False
 
     @property
-    def url(self) -> str:
-        return f"nats://{self.host}:{self.port}"
+    def urls(self) -> Sequence[str]:
+        return self.outside or (f"nats://{self.host}:{self.port}",)
 
 
 def write_address(folder: Path, address: NatsAddress) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from chatd.cluster.nats_address import NatsAddress
+from chatd.cluster.nats_connection import connect
 
 # One question to a server on this machine takes a millisecond; one that waits for a majority some more.
 ASK_SECONDS: Final = 1.0
+FIRST_LIMIT: Final = 60
 
 Result = TypeVar("Result")
 
@@ -29,6 +31,8 @@ class NatsThread:
         self.loop = asyncio.new_event_loop()
         self._address = address
         self._client: Client | None = None
+        # The number of the server that is tried first. Of several outside, each home and thread has another.
+        self._first = secrets.randbelow(FIRST_LIMIT)
         self._connecting = asyncio.Lock()
         self._thread = threading.Thread(target=self.loop.run_forever, name="nats", daemon=True)
         self._thread.start()
@@ -52,20 +56,10 @@ class NatsThread:
             return await self._connect()
 
     async def _connect(self) -> Client:
+        if self._client is not None:
+            self._first += 1  # that one is lost
         await self._disconnect()
-        address = self._address()
-        # Without reconnection of its own: a publish after one may wait for nothing (nats.py issue 354).
-        connecting = nats.connect(
-            address.url,
-            user=address.user,
-            password=address.password,
-            allow_reconnect=False,
-            error_cb=_ignore,
-            max_outstanding_pings=2,
-            ping_interval=2,
-        )
-        # It would try for two minutes.
-        self._client = client = await asyncio.wait_for(connecting, ASK_SECONDS)
+        self._client = client = await connect(self._address(), self._first)
         return client
 
     def close(self) -> None:
@@ -121,7 +115,3 @@ async def _cancel_tasks() -> None:
 
 def _json(question: object) -> bytes:
     return b"" if question is None else json.dumps(question).encode()
-
-
-async def _ignore(_: Exception) -> None:
-    return

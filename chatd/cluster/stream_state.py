@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from chatd.cluster.log_link import StreamState
 
+STREAM: Final = "CHATD"
 NO_QUORUM: Final = StreamState(False, {})
 # The code of JetStream's error.
 NO_STREAM: Final = 10059

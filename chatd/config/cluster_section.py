@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from chatd.config.sections import HostPort, ListenAddress, Section
+from chatd.proto.text import is_host_port
 
 # JetStream keeps at most five replicas of a stream.
 MEMBERS_LIMIT: Final = 5
 _NODE: Final = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 
+# Of a stream on NATS servers of one's own, however many there are: it outlives the loss of one.
+OUTSIDE_REPLICAS: Final = 3
+NATS_LIMIT: Final = 10
+
+
+def _nats_url(url: str) -> str:
+    scheme, _, address = url.partition("://")
+    if scheme not in ("nats", "tls") or not is_host_port(address):
+        raise ValueError(
+            f"{url!r} is not nats://HOST:PORT or tls://HOST:PORT; a login is in certs/nats-login.key"
+        )
+    if scheme == "nats" and not _is_loopback(address.rpartition(":")[0]):
+        raise ValueError(f"{url}: messages would be readable on the way: use tls://")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+NatsUrl = Annotated[str, Field(max_length=270), AfterValidator(_nats_url)]
 NodeName = Annotated[str, Field(pattern=f"^{_NODE}$")]
 
 
@@ -29,6 +55,11 @@ class ClusterSection(Section):
     """HOST:PORT of the route port of each machine, this one included; {} means this machine alone."""
     listen: ListenAddress = ""
     """HOST:PORT where this machine listens for the others; "" means its address in cluster.members."""
+    nats: Annotated[list[NatsUrl], Field(max_length=NATS_LIMIT)] = Field(default=[])
+    """NATS servers of one's own, as tls://HOST:PORT or, on loopback, nats://HOST:PORT; [] means that each
+    machine has one that chatd starts."""
+    nats_syncs: bool = False
+    """Whether these have `sync_interval: always`, which chatd cannot see; without it there is a warning."""
     copies: Annotated[int, Field(ge=1, le=MEMBERS_LIMIT)] = 2
     """Machines whose log must have a message before it is acknowledged; at most as many as there are."""
     lead_seconds: Annotated[float, Field(ge=0.5, le=60)] = 2.0
@@ -52,8 +83,8 @@ class ClusterSection(Section):
 
     @property
     def replicas(self) -> int:
-        """The number of machines that keep the stream."""
-        return stream_replicas(len(self.members))
+        """The number of NATS servers that keep the stream."""
+        return OUTSIDE_REPLICAS if self.nats else stream_replicas(len(self.members))
 
     @model_validator(mode="after")
     def _knows_itself(self) -> Self:
@@ -61,4 +92,6 @@ class ClusterSection(Section):
             raise ValueError("cluster.members must include the machine of cluster.node")
         if len(set(self.members.values())) < len(self.members):
             raise ValueError("two machines of cluster.members have the same address")
+        if self.nats and self.node and not self.members:
+            raise ValueError("cluster.nats is for several machines: chatd cluster init b=HOST c=HOST")
         return self

@@ -24,6 +24,8 @@ NEEDS_RESTART = (
     "cluster.node",
     "cluster.members",
     "cluster.listen",
+    "cluster.nats",
+    "cluster.nats_syncs",
     "cluster.copies",
     "cluster.lead_seconds",
     "cluster.stall_seconds",

@@ -12,13 +12,12 @@ from typing import Any, Final, NamedTuple
 import nats.errors
 from nats.aio.client import Client
 
-from chatd.cluster.jetstream import STREAM
 from chatd.cluster.log_link import StreamState
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.nats_peers import PEER_SUBJECT
 from chatd.cluster.nats_thread import NatsThread, Result, ask, ask_all
 from chatd.cluster.peer_link import PeerMessage, pack_message
-from chatd.cluster.stream_state import NO_QUORUM, read_stream_state
+from chatd.cluster.stream_state import NO_QUORUM, STREAM, read_stream_state
 from chatd.nats.answer_fields import read_answer
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
 from chatd.nats.told_members import MEMBERS_SUBJECT, Members

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import select
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 from chatd.child.supervised import EXIT_STORAGE, Supervised, ended
-from chatd.cluster.joining_note import joining_of
-from chatd.cluster.nats_address import read_address
 from chatd.errors import ChatdError
 from chatd.logs.logger import get_log
 from chatd.nats.nats_server import NatsServer
 from chatd.nats.store_watch import StoreWatch, has_space
 
 if TYPE_CHECKING:
-    from chatd.nats.log_fetch import LogFetch
+    from chatd.nats.among_others import AmongOthers
 
 TICK_SECONDS = 0.5
 # A store of a few GB takes seconds.
@@ -31,6 +28,10 @@ def main() -> int:
     # No sandbox: it would hold for nats-server, too, which needs more than a child of chatd.
     child = Supervised.attach()
     try:
+        if child.settings.cluster.nats:
+            from chatd.nats.outside_service import OutsideService  # nats-py is an optional dependency
+
+            return OutsideService(child).run()
         return _Service(child).run()
     except ChatdError as error:
         code = ended("nats_ended", error)
@@ -45,7 +46,7 @@ class _Service:
         self._child = child
         self._server = NatsServer.start(child.home, child.settings)
         self._store = StoreWatch(child.home)
-        self._others: _AmongOthers | None = None
+        self._others: AmongOthers | None = None
         # Whether the server has said where it listens; and why it was told to end.
         self._announced = self._again = self._draining = False
         self._slow_at = time.monotonic() + SLOW_SECONDS
@@ -81,7 +82,10 @@ class _Service:
         self._announced = True
         if self._others is None:
             self._child.ready()
-            self._others = _AmongOthers(self._child) if self._child.settings.cluster.others else None
+            if self._child.settings.cluster.others:
+                from chatd.nats.among_others import AmongOthers  # nats-py is an optional dependency
+
+                self._others = AmongOthers(self._child)
 
     def _stops(self, stopping: bool) -> bool:
         """Tell the server to end, once."""
@@ -96,40 +100,3 @@ class _Service:
         self._announced = self._again = False
         self._server = NatsServer.start(self._child.home, self._child.settings)
         return True
-
-
-class _AmongOthers:
-    """What a node does for the others: its status, copies of the log from it and to it."""
-
-    def __init__(self, child: Supervised) -> None:
-        from chatd.cluster.nats_thread import NatsThread  # nats-py is an optional dependency
-        from chatd.nats.former_servers import FormerServers
-        from chatd.nats.node_desk import NodeDesk
-
-        self._home, self._node = child.home, child.settings.cluster.node
-        self._address = partial(read_address, child.home)
-        link = NatsThread(self._address)
-        members = frozenset(child.settings.cluster.members)
-        self._former = FormerServers(self._node, members, self._address, link)
-        self._desk = NodeDesk(self._home, self._node, link, self._take_members)
-        self._fetch: LogFetch | None = None
-
-    def _take_members(self, members: frozenset[str]) -> None:
-        self._former.members = members
-
-    def tick(self) -> None:
-        """Begin to copy the log if the home waits for it. Raises E606, E623."""
-        self._former.tick()
-        if self._fetch is not None and self._fetch.is_running():
-            return
-        if self._fetch is not None and self._fetch.refusal is not None:
-            raise self._fetch.refusal
-        try:
-            joining = joining_of(self._home)
-        except OSError as error:
-            raise ChatdError("E606", str(error)) from None
-        self._fetch = None
-        if joining is not None:
-            from chatd.nats.log_fetch import LogFetch  # loaded when needed: most starts need none
-
-            self._fetch = LogFetch(self._home, self._node, joining, self._address)

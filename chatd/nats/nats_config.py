@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from chatd.cluster.nats_address import STREAM_FOLDER
+from chatd.cluster.nats_address import STREAM_FOLDER, read_address
 from chatd.config.schema import Settings
 from chatd.pki.node_authority import CA_NAME, NODE_NAME, read_pins
 
@@ -105,6 +106,10 @@ def syncs_always(home: Path) -> bool | None:
 
     None if they cannot be read.
     """
+    with suppress(OSError):
+        address = read_address(home)
+        if address.outside:
+            return True if address.syncs else None  # only their owner knows
     try:
         return _SYNC in (home / CONFIG).read_text("utf-8")
     except OSError:

@@ -16,6 +16,7 @@ from typing import Final
 
 from chatd.child.libc import prctl
 from chatd.cluster.nats_address import ADDRESS_FILE, STREAM_FOLDER, NatsAddress, write_address
+from chatd.config.cluster_section import ClusterSection
 from chatd.config.schema import Settings
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
@@ -97,9 +98,10 @@ def find_nats_server() -> str:
     return program
 
 
-def require_nats() -> None:
-    """Raise E622 without nats-server or nats-py."""
-    find_nats_server()
+def require_nats(cluster: ClusterSection) -> None:
+    """Raise E622 without nats-py, or without nats-server if chatd is to start it."""
+    if not cluster.nats:
+        find_nats_server()
     if importlib.util.find_spec("nats") is None:
         raise ChatdError("E622", "there is no nats-py beside this Python")
 

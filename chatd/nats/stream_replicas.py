@@ -6,9 +6,8 @@ import json
 from collections.abc import Set
 from typing import Any
 
-from chatd.cluster.jetstream import STREAM
 from chatd.cluster.nats_thread import NatsThread, ask
-from chatd.cluster.stream_state import read_stream_state
+from chatd.cluster.stream_state import STREAM, read_stream_state
 from chatd.config.cluster_section import stream_replicas
 from chatd.logs.logger import get_log
 

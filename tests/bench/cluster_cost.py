@@ -24,9 +24,9 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
-from chatd.cluster.jetstream import STREAM
 from chatd.cluster.nats_address import read_address
 from chatd.cluster.nats_thread import NatsThread, ask
+from chatd.cluster.stream_state import STREAM
 from tests.bench.enrolment_cost import cpu_seconds
 from tests.chaos.trial_server import SETTINGS
 from tests.support.cluster import NAMES, Cluster, clustered

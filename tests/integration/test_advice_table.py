@@ -228,6 +228,7 @@ NOT_ON_ONE_BOX = (
     | dict.fromkeys(("W112", "W116", "W117", "W118", "W119", "W130", "W131"), _RARE_STATE)
     | dict.fromkeys(("E200", "E201", "E202", "E205", "E209"), _CERTIFICATE)
     | dict.fromkeys(("E506", "E621", "E622"), "a node of a cluster: tests/integration/test_cluster_live.py")
+    | dict.fromkeys(("E625", "W120"), "NATS servers of one's own: tests/integration/test_cluster_outside.py")
     | {"E624": "a node that has left; tests/integration/test_cluster_left.py follows it"}
     | {"E623": "the other nodes make a new file; tests/integration/test_cluster_made.py"}
     | {"E415": "a moderator must decide; tests/integration/test_held_live.py has it"}

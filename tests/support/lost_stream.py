@@ -13,8 +13,8 @@ from pathlib import Path
 
 import nats
 
-from chatd.cluster.jetstream import STREAM
 from chatd.cluster.nats_address import read_address
+from chatd.cluster.stream_state import STREAM
 from tests.support.cluster import CLUSTER_SECONDS, NAMES, Cluster
 from tests.support.daemon import Daemon
 
@@ -36,7 +36,7 @@ def reseed_stopped(cluster: Cluster) -> str:
 
 async def _delete(home: Path) -> None:
     address = read_address(home)
-    client = await nats.connect(address.url, user=address.user, password=address.password)
+    client = await nats.connect(address.urls[0], user=address.user, password=address.password)
     answer = await client.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=CLUSTER_SECONDS)
     assert json.loads(answer.data)["success"]
     await client.close()
