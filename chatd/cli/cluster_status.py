@@ -148,7 +148,7 @@ def _show(fields: dict[str, Any]) -> None:
             output.line(f"settings of {member['node']} differ: {', '.join(differ)}")
     if fields.get("sync_always") is False:
         output.line("a NATS server acknowledges before its disk has a message: run chatd restart there")
-    if fields["outside"] and fields.get("sync_always") is None:
+    if fields.get("outside") and fields.get("sync_always") is None:
         output.line(f"W120 {CODES['W120'].summary}: {CODES['W120'].fix}")
     if not fields["chain_equal"]:
         output.line("the logs differ: see docs/cluster.md")

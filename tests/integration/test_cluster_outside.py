@@ -17,7 +17,7 @@ from chatd.nats.outside_nats import outside_address
 from tests.support.cluster import CLUSTER_SECONDS, Cluster, running_nodes
 from tests.support.daemon import Daemon, wait_until
 from tests.support.fixed_port import fixed_port
-from tests.support.outside_nats import PASSWORD, OutsideNats
+from tests.support.outside_servers import PASSWORD, OutsideNats
 from tests.support.steady_talkers import Talker, assert_delivered_once_in_order
 
 
