@@ -97,10 +97,14 @@ def give_to_folder_owner(fd: int, folder: Path) -> None:
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
+def old_name(path: Path) -> Path:
+    """Return the name under which `set_aside` keeps a file."""
+    return path.with_name(f"{path.name}.old")
+
+
 def set_aside(path: Path) -> Path:
     """Rename a file to NAME.old, so that another can take its place; return the new name. Raises E606."""
-    old = path.with_name(f"{path.name}.old")
     try:
-        return path.replace(old)
+        return path.replace(old_name(path))
     except OSError as error:
         raise ChatdError("E606", f"{path} cannot be renamed: {error.strerror}") from None

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from chatctl.client._client import Client
+from chatctl.client._left_behind import left_behind
 from chatctl.client._notices import (
     Acknowledged,
     AnyEvent,
@@ -129,6 +130,7 @@ __all__ = [
     "authority_of",
     "identity_to_write",
     "join",
+    "left_behind",
     "load_identity",
     "parse_from_server",
     "reach",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chatctl.model import room_text
+from chatctl.model.hits import wider
 from chatctl.model.render import BODY_CHARS, Line, marked, safe, snippet
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
@@ -18,9 +19,11 @@ def note(text: str) -> Line:
     return [("class:quiet", f"-- {safe(text)} --")]
 
 
-def found(count: int, result: JsonObject) -> str:
-    """Say how many messages a search has found, and what it has not seen."""
-    return "; ".join(filter(None, (f"{count} found", unseen(result))))
+def found(count: int, result: JsonObject, query: str = "") -> str:
+    """Say how many messages a search has found, what it has not seen, and how ``query`` would find more."""
+    return "; ".join(
+        filter(None, (f"{count} found", unseen(result), "" if count or unseen(result) else wider(query)))
+    )
 
 
 def unseen(result: JsonObject) -> str:

@@ -22,6 +22,7 @@ from chatctl.model.conversation import (
     typed_again,
 )
 from chatctl.model.conversations import Conversations
+from chatctl.model.invitations import Invitations
 from chatctl.model.message_rows import message_row
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -68,7 +69,7 @@ class ChatModel(Conversations):
         self.connection: ConnectionState = "connecting"
         self.trouble: ChatdError | None = None
         self.rooms_missing = False
-        self._invitations: frozenset[str] = frozenset()
+        self.invitations = Invitations()
         self._retry_at = 0.0
         self._retry_in = 0.0
         self.welcome: ev.Welcome | None = None
@@ -96,9 +97,10 @@ class ChatModel(Conversations):
         seconds = self.retry_seconds
         return f"{self.connection} in {seconds} s \u00b7 /reconnect" if seconds else self.connection
 
-    def new_invitations(self, welcome: ev.Welcome) -> list[str]:
-        """Return the rooms with an invitation that earlier welcomes did not name."""
-        return [room for room in welcome.invites if room not in self._invitations]
+    @property
+    def invited_to(self) -> list[str]:
+        """The rooms to which this user is invited and that are not listed as conversations, by name."""
+        return self.invitations.to_answer(self.joined | {self.current})
 
     def begin_again(self) -> None:
         """Expect another connection; pending messages are in its outbox."""
@@ -135,6 +137,7 @@ class ChatModel(Conversations):
         if where.parted_at > since:
             return False
         self.joined.add(name)
+        self.invitations.end(name)
         # The event may not have arrived; it is newer than any request made so far.
         where.joined_at = max(where.joined_at, self.heard + 1)
         self.changed |= {"rooms", "state"}
@@ -170,6 +173,8 @@ class ChatModel(Conversations):
                 where.drop_before(found[0].seq)
         for event in found:
             self._add(where, event)
+        if not where.loaded and found:
+            where.move_notes_after(found[-1].seq)
         where.has_older, where.loaded = more, True
         self.changed.add("rows")
         return found
@@ -207,6 +212,7 @@ class ChatModel(Conversations):
             case ev.Standing():
                 if self.welcome is not None:
                     self.welcome = self.welcome.with_standing(event)
+                self._invited_or_not(event)
                 self.note(render.describe(event) or "")
             case ev.Slowed() | ev.GuestReminded() | ev.Attention() | ev.Isolated():
                 self._noticed(event)
@@ -232,9 +238,12 @@ class ChatModel(Conversations):
         self.rooms_missing = not event.has_all_rooms
         for name in welcome.rooms:
             self.conversation(name)
-        for room in self.new_invitations(welcome):
+        invited = self.invitations.new_in(welcome)
+        for room in invited:
             self.note(room_text.invited(room))
-        self._invitations = frozenset(welcome.invites)
+        if invited:
+            self.alerts.append(Alert("you are invited", render.snippet(", ".join(invited), ALERT_CHARS)))
+        self.invitations.replace(welcome.invites)
         self.changed |= {"state", "rooms"}
 
     def _disconnected(self, event: Disconnected) -> None:
@@ -291,6 +300,7 @@ class ChatModel(Conversations):
     def _room_removed(self, event: ev.RoomRemoved) -> None:
         where = self.conversation(event.room)
         where.parted_at = event.seq
+        self.invitations.end(event.room)
         self._left(where)
         self._redacted(event, 0, event.seq)
         self.changed |= {"rooms", "state", "members"}
@@ -324,6 +334,7 @@ class ChatModel(Conversations):
         if event.user == self.me:
             if isinstance(event, ev.Joined):
                 self.joined.add(event.room)
+                self.invitations.end(event.room)
                 where.joined_at = event.seq
             else:
                 self._left(where)
@@ -339,8 +350,10 @@ class ChatModel(Conversations):
         where = self.conversation(event.room)
         members.apply_event(where, event)
         self.changed.add("members")
+        # A new role or mute of this user is told by `Standing`, with what it means.
+        told = event.user == self.me and event.cause != "new device"
         # Without rows the note would stand above all history fetched later.
-        if event.cause and where.newest:
+        if event.cause and where.newest and not told:
             self.note(render.describe_presence(event, self.me), where=event.room)
 
     def _announced(self, event: ev.Announcement) -> None:
@@ -348,6 +361,13 @@ class ChatModel(Conversations):
         if self.here.add(TimelineRow((event.seq, 0), "announcement", visible(event.body), event.at, by)):
             self.alerts.append(Alert(f"{by} announces", render.snippet(event.body, ALERT_CHARS)))
         self.changed.add("rows")
+
+    def _invited_or_not(self, event: ev.Standing) -> None:
+        self.invitations.apply(event)
+        if event.change == "invited" and event.room:
+            by = render.safe(ev.author_text(event.by, event.by_login))
+            self.alerts.append(Alert(f"{by} invited you", f"to {render.safe(event.room)}"))
+        self.changed.add("rooms")
 
     def _noticed(self, event: ev.Slowed | ev.GuestReminded | ev.Attention | ev.Isolated) -> None:
         self.note(render.describe(event) or "")
@@ -364,6 +384,7 @@ class ChatModel(Conversations):
         for text in self.sent_notes:
             self.note(text, where=where.name)
         row = where.pending.pop(event.sent.msg_id, None)
+        where.drop_refusals(_not_sent(event.sent.body))
         if row is not None and event.sent.edits is None and not where.has(result.seq):
             # Until the event arrives the row stays, without its mark; a held one until a moderator decides.
             kind: RowKind = "held" if result.held else "message"
@@ -374,19 +395,31 @@ class ChatModel(Conversations):
     def _refused(self, event: Refused) -> None:
         where = self.conversation(self.resolve(event.sent.to))
         where.pending.pop(event.sent.msg_id, None)
+        typed = typed_again(event.sent)
+        if event.error.code == "E405" and self._forget_unknown(where):
+            typed, where = f"/msg {event.sent.to.removeprefix('@')} {typed}", self.here
         why = f"{event.error.reason}; {with_way(event.error, 'Menu > Send anyway').fix}"
         self.note(
-            f"not sent: {render.snippet(event.sent.body, render.BODY_CHARS)}\n{why}",
+            f"{_not_sent(event.sent.body)}{why}",
             kind="refused",
             where=where.name,
         )
         if not self.is_visible(where.name):
             self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
         # To correct and send again, one after the other; never replaces what is being typed.
-        where.refused.append(typed_again(event.sent))
+        where.refused.append(typed)
         if SEND_ANYWAY in event.error.fix:
             where.overridable, self.overridable_in = event.sent, where.name
         self.changed |= {"rows", "state"}
+
+    def _forget_unknown(self, where: Conversation) -> bool:
+        """Forget a direct conversation that nobody can have; return False if it is in use."""
+        used = where.name in self.joined or where.rows or where.pending or where.draft or where.refused
+        if used or where.name == self.current:
+            return False
+        del self.conversations[where.name]
+        self.changed.add("rooms")
+        return True
 
     def _restored(self, event: Restored) -> None:
         self.restores += 1
@@ -409,3 +442,8 @@ class ChatModel(Conversations):
         for reacted in [one for one in where.reacted if one.target == event.seq]:
             row = reacted_to(row, reacted, self.me)
         return where.add(row)
+
+
+def _not_sent(body: str) -> str:
+    """Return how the note about a refused text begins."""
+    return f"not sent: {render.snippet(body, render.BODY_CHARS)}\n"

@@ -181,6 +181,17 @@ class Conversation:
         self.rows.insert(at, row)
         return True
 
+    def move_notes_after(self, seq: int) -> None:
+        """Put notes of before any event after event ``seq``; above all history nobody would see them."""
+        early = [row for row in self.rows if not row.seq]
+        del self.rows[: len(early)]
+        for row in early:
+            self.add(replace(row, order=(seq, row.order[1])))
+
+    def drop_refusals(self, beginning: str) -> None:
+        """Drop notes that a text was not sent, because it is sent now."""
+        self.rows = [row for row in self.rows if row.kind != "refused" or not row.body.startswith(beginning)]
+
     def trim(self, limit: int = ROWS_LIMIT) -> None:
         """Drop the oldest rows once there are `TRIM_STEP` more than the limit."""
         if len(self.rows) >= limit + TRIM_STEP:

@@ -266,7 +266,9 @@ class Conversations:
         self.changed.add("rows")
 
     def note(self, text: str, *, kind: RowKind = "note", where: str | None = None) -> None:
-        """Append a sentence of the client's own to a conversation (None: the current one)."""
+        """Append a sentence of the client's own to a conversation (None: the current one); "" is none."""
+        if not text:
+            return
         conversation = self.conversation(self.current if where is None else where)
         conversation.add(TimelineRow(self._order_after(conversation), kind, visible(text)))
         self._trim(conversation)

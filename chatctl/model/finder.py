@@ -10,6 +10,8 @@ from chatctl.model.commands import permitted
 
 # More are never looked through: a better query is shorter than scrolling.
 FOUND_LIMIT = 50
+# Beside a room that waits for this user.
+INVITED = "you are invited: Enter joins"
 _WORD_ENDS = "-_. "
 
 
@@ -38,6 +40,8 @@ def places(model: ChatModel) -> list[Destination]:
     people = {user for one in model.conversations.values() for user in one.members} - {model.me}
     for address in (*sorted(model.room_names()), *(f"@{user}" for user in sorted(people))):
         found.setdefault(address, Destination(address))
+    for address in model.invited_to:
+        found[address] = Destination(address, INVITED)
     commands = [Destination(f"/{command.name}", command.help) for command in permitted(model.permissions)]
     return [*found.values(), *commands]
 

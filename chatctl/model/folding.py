@@ -9,7 +9,8 @@ from chatd.proto.text import truncate
 SNIPPET = "snippet"
 # What of a snippet is shown unasked.
 FOLD_LINES = 6
-FOLD_CHARS = 2_000
+# About as much as these lines hold: one long line would otherwise fill a screen.
+FOLD_CHARS = 500
 
 
 class Folded(NamedTuple):

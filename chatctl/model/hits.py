@@ -56,7 +56,8 @@ class Hits:
         lines = [" ".join(line.split()) for line in visible(body).split("\n")]
         line = next((line for line in lines if self.spans(line)), next(filter(None, lines), ""))
         spans = self.spans(line)
-        begin = max(0, spans[0][0] - LEAD_CHARS) if spans and len(line) > limit else 0
+        lead = min(LEAD_CHARS, limit // 3)
+        begin = max(0, spans[0][0] - lead) if spans and len(line) > limit else 0
         end = min(len(line), begin + limit)
         pieces: Line = [(style, "…")] if begin else []
         at = begin
@@ -66,6 +67,19 @@ class Hits:
                 at = min(stop, end)
         pieces += [(style, line[at:end] + ("…" if end < len(line) else ""))]
         return [piece for piece in pieces if piece[1]]
+
+
+def wider(query: str) -> str:
+    """Say how to find more than whole words; "" for a query without a plain word."""
+    try:
+        phrases = parse(query, 0).phrases
+    except ChatdError:
+        return ""
+    for text, open_start, open_end in phrases:
+        if not (open_start or open_end) and all(map(in_word, text)):
+            word = visible(text, newlines=False)
+            return f"{word}* finds words that begin with it, *{word}* words that contain it"
+    return ""
 
 
 def render_hit(event: Message, hits: Hits, viewer: Viewer) -> Line:

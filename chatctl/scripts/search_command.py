@@ -48,4 +48,5 @@ def search(app: App, query: tuple[str, ...], count: int, before: int | None, tim
             output.write(lines_text([render_hit(event, hits, viewer)]) + "\n")
     more = ", or continue with --before and the last number" if result.get("more") and found else ""
     if not found or more or answers.unseen(result):
-        output.note(answers.found(len(found), result) + more)
+        # With --before, others were found already.
+        output.note(answers.found(len(found), result, "" if before else text) + more)

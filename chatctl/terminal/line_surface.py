@@ -132,7 +132,7 @@ class LineSurface:
         hits, viewer = Hits(query), Viewer(self.model.me, dated=True, times=self.model.times)
         found = [event for event in paging.typed(result.get("events")) if isinstance(event, ev.Message)]
         self.show([render_hit(event, hits, viewer) for event in found])
-        self.note(answers.found(len(found), result))
+        self.note(answers.found(len(found), result, query))
 
     def say(self, text: str, *, to: str = "", kind: str = "text", reply_to: int | None = None) -> None:
         to = to or self.model.address(self.model.require_current())
@@ -208,7 +208,7 @@ class LineSurface:
     def _connected(self, event: Connected) -> None:
         model, welcome = self.model, event.welcome
         was_down, was_in = model.connection == "reconnecting", model.current in model.joined
-        invitations = model.new_invitations(welcome)
+        invitations = model.invitations.new_in(welcome)
         model.take(event)
         if was_down:
             self.note("connected again")
@@ -219,7 +219,8 @@ class LineSurface:
             if not welcome.envelope:
                 warning = ChatdError("W111", "this server has the envelope switched off")
                 self.transcript.error(warning, "warning")
-        for room in invitations:
+        # At the start `_begin` tells of them, below what the first room has.
+        for room in invitations if self._started else ():
             self.note(room_text.invited(room))
         if was_in and model.current not in model.joined:
             self.note(f"you are not in {model.current} any more")
@@ -279,6 +280,8 @@ class LineSurface:
         try:
             await self._enter_first()
         finally:
+            for room in self.model.invited_to:
+                self.note(room_text.invited(room))
             self.begun.set()
         self._check_markers()
 
@@ -317,7 +320,7 @@ class LineSurface:
         if not self._started:
             self._missed.append(event)
             return
-        if isinstance(event, ev.Message) and self.model.addresses_me(event):
+        if self._is_for_me(event):
             self.screen.bell()
         self.transcript.event(event)
         self._note_shown(event)
@@ -325,6 +328,12 @@ class LineSurface:
             self._leave_current(by_choice=event.by == self.model.me)
         elif isinstance(event, ev.RoomRemoved) and event.room == self.model.current:
             self._leave_current(by_choice=False)
+
+    def _is_for_me(self, event: AnyEvent) -> bool:
+        """Whether somebody wrote to this user, or invited them."""
+        if isinstance(event, ev.Standing):
+            return event.change == "invited"
+        return isinstance(event, ev.Message) and self.model.addresses_me(event)
 
     def _lacks_quote(self, event: AnyEvent) -> bool:
         """Whether to fetch, before an event is printed, the message that it replies to."""

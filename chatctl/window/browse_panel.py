@@ -26,6 +26,7 @@ class BrowsePanel(ChoosePanel):
         create: Callable[[], None] | None,
     ) -> None:
         self._rooms: dict[str, tuple[int, bool]] = {}  # members, and whether this user is one
+        self._invited: frozenset[str] = frozenset()
         self._button: ttk.Button | None = None
         super().__init__(parent, theme, "Rooms", "asking the server\u2026", [], enter)
         self.buttons.configure(padding=(0, theme.unit, 0, 0))
@@ -44,6 +45,7 @@ class BrowsePanel(ChoosePanel):
             return
         rooms = [(render.safe(str(e.get("room", ""))), e) for e in entries]
         self._rooms = {name: (_number(e.get("members")), e.get("joined") is True) for name, e in rooms}
+        self._invited = frozenset(name for name, e in rooms if e.get("invited") is True)
         self.offer(
             [Destination(name, render.safe(str(e.get("topic", "")))) for name, e in rooms if name[:1] == "#"]
         )
@@ -60,7 +62,8 @@ class BrowsePanel(ChoosePanel):
     def _row(self, place: Destination) -> ListItem:
         members, joined = self._rooms.get(place.address, (0, False))
         count = f"{members} member{'' if members == 1 else 's'}"
-        mark = f"joined \u00b7 {count}" if joined else count
+        state = "joined \u00b7 " if joined else "invited \u00b7 " if place.address in self._invited else ""
+        mark = f"{state}{count}"
         return ListItem(place.address, place.name, mark, sign="#", detail=place.detail)
 
     def _name_button(self) -> None:

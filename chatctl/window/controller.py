@@ -56,7 +56,7 @@ class Controller:
         self.view: WindowView | None = None
         self.sought: tuple[str, int] | None = None
         self._first_room = room
-        self._ends_soon = ""  # what to tell the user about their identity
+        self.tell_first: list[str] = []  # what to tell the person once there is a connection
         self._unread_sought = ""  # the conversation whose first unread message to scroll to
         self._fetching_older = False
         self._quotes = QuoteFetch(self.model, self.spawn)
@@ -67,7 +67,8 @@ class Controller:
         """Show the first room and connect."""
         self.model.switch(self.model.resolve(self._first_room))
         self.model.sending_earlier(self.network.client.outbox)
-        self._ends_soon = expiry_warning(self.network.client.identity, datetime.now(UTC))
+        if warning := expiry_warning(self.network.client.identity, datetime.now(UTC)):
+            self.tell_first.append(warning)
         self.network.start()
 
     def connect_again(self) -> None:
@@ -269,12 +270,13 @@ class Controller:
         failed: Failed,
         before: int | None = None,
     ) -> None:
-        """Search all conversations; ``done`` gets the messages, newest first, and `answers.unseen`."""
+        """Search all conversations; ``done`` gets the messages, newest first, and `answers.found`."""
 
         async def search() -> None:
             result = await self.ask("search", query=query, limit=SEARCH_PAGE, before=before)
             found = [event for event in paging.typed(result.get("events")) if isinstance(event, ev.Message)]
-            done(sorted(found, key=lambda one: -one.seq), answers.unseen(result))
+            told = answers.found(len(found), result, "" if before else query)
+            done(sorted(found, key=lambda one: -one.seq), told)
 
         self.spawn(search(), failed)
 
@@ -344,11 +346,11 @@ class Controller:
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Connected):
-            first = self.model.welcome is None
             with self._moving_on():
                 self.model.take(event)
-            if first and self._ends_soon:
-                self.model.note(self._ends_soon)
+            for text in self.tell_first:
+                self.model.note(text)
+            self.tell_first.clear()
             return
         self.model.take(event)
         about_here = getattr(event, "room", None) == self.model.current

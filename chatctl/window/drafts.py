@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from chatd.durable_files import PRIVATE, replace_file
 from chatd.errors import ChatdError
+from chatd.proto.frames import STRING_LIMIT
 
 FILE_NAME = "drafts.json"
 DRAFTS_LIMIT = 50
@@ -48,6 +49,33 @@ class Drafts:
     def close(self) -> None:
         """Wait until everything is written."""
         self._writing.shutdown(wait=True)
+
+
+def take_over(former: Path, folder: Path, texts: Iterable[tuple[str, str]]) -> list[bool]:
+    """Move the drafts in the folder ``former`` to ``folder``, and append ``texts`` as (conversation, text).
+
+    Returns which of the texts are in a draft now: what exceeds the limits stays where it is. Raises OSError,
+    and E606, if the drafts cannot be written; nothing is lost then.
+    """
+    drafts, left = _read(folder / FILE_NAME), _read(former / FILE_NAME)
+    before = dict(drafts)
+    for name in [name for name, text in left.items() if _append(drafts, name, text)]:
+        del left[name]
+    taken = [_append(drafts, name, text) for name, text in texts]
+    if drafts != before:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(folder / FILE_NAME, json.dumps(drafts).encode(), PRIVATE)
+        _write(former / FILE_NAME, left)
+    return taken
+
+
+def _append(drafts: dict[str, str], name: str, text: str) -> bool:
+    """Append a text to a draft; return False if it would exceed a limit."""
+    longer = "\n\n".join(filter(None, (drafts.get(name), text)))
+    fits = len(longer) <= STRING_LIMIT and name in _bounded(drafts | {name: longer})
+    if fits:
+        drafts[name] = longer
+    return fits
 
 
 def _bounded(drafts: dict[str, str]) -> dict[str, str]:

@@ -60,14 +60,15 @@ class FirstRun:
         ttk.Button(buttons, text="Choose a file\u2026", command=self._browse).pack(side="left")
         for label in (explanation, self.said):
             label.bind("<Configure>", lambda e: e.widget.configure(wraplength=e.width - unit))
-        root.bind("<Escape>", lambda _: root.quit())
+        # Not Escape, which people press to clear or to leave a field: a pasted invite would be gone.
+        root.bind("<Control-q>", lambda _: root.quit())
         self.text.focus_set()
 
     def run(self) -> Identity | None:
         """Return the identity, or None if the person gives up."""
         self._root.mainloop()
         self._frame.destroy()
-        self._root.unbind("<Escape>")
+        self._root.unbind("<Control-q>")
         return self._result
 
     def _draw_sign(self, frame: ttk.Frame) -> None:

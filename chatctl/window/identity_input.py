@@ -13,8 +13,11 @@ from chatd.console.folders import expanded
 from chatd.durable_files import PRIVATE, create_file, set_aside
 from chatd.errors import ChatdError
 from chatd.pki.identity import IDENTITY_LIMIT, Identity, read_identity
+from chatd.proto.text import visible
 
 FILE_NAME = "identity.pem"
+# Of what was given, in a refusal.
+SHOWN_CHARS = 60
 _BEGIN = b"-----BEGIN "
 _TEXT = "the text"
 _WHAT_IT_IS = "an identity has lines such as user: NAME, then a private key and two certificates"
@@ -41,7 +44,18 @@ def take(given: str) -> IdentityInput:
         name = unquote(urlsplit(name).path)
     if not name:
         raise ChatdError("E608", "nothing was given", "paste the invite, or choose an identity file")
+    if not _exists(expanded(name)):
+        shown = name if len(name) <= SHOWN_CHARS else f"{name[: SHOWN_CHARS - 1]}\u2026"
+        fix = "paste the whole invite, HOST:PORT/CODE, or choose an identity file"
+        raise ChatdError("E608", f"{visible(shown, newlines=False)} is neither an invite nor a file", fix)
     return take_file(expanded(name))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # too long for a name
 
 
 def take_file(path: Path) -> IdentityInput:

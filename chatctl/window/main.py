@@ -53,6 +53,7 @@ def _run(
 ) -> int:
     from tkinter import TclError
 
+    from chatctl.window.carrying_over import carry_over
     from chatctl.window.controller import Controller
     from chatctl.window.drafts import Drafts
     from chatctl.window.palette import DARK, LIGHT
@@ -84,7 +85,10 @@ def _run(
         first.clear()
         return Client(identity, state=state_folder(identity, os.environ), wait_out=True)
 
+    told = carry_over(found, os.environ)
     control = Controller(connect, room)
+    if told:
+        control.tell_first.append(told)
     drafts = Drafts(state_folder(found, os.environ))
     control.model.times = _times(saved.get("times"))
     window = Window(root, control, look, drafts, dark=dark, notify=saved.get("notify") is not False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tkinter as tk
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from chatctl.model.times import Times
@@ -130,11 +131,21 @@ class MainMenu:
             self._menu.add_separator()
             return
         if item.switch is not None:
-            self._menu.add_checkbutton(label=item.label, variable=item.switch, command=item.run)
+            self._menu.add_checkbutton(
+                label=item.label, variable=item.switch, command=partial(self._choose, item)
+            )
         else:
-            self._menu.add_command(label=item.label, accelerator=item.shown, command=item.run)
+            self._menu.add_command(
+                label=item.label, accelerator=item.shown, command=partial(self._choose, item)
+            )
         for key in item.keys:
             self._bind(key, item.run)
+
+    def _choose(self, item: MenuItem) -> None:
+        """Carry an entry out, then go on in the input, unless it opened a panel."""
+        item.run()
+        if self._dialogs.panel is None:
+            self._layout.composer.text.focus_set()
 
     def _bind(self, key: str, run: Callable[[], None]) -> None:
         def on_key(_: object) -> str:

@@ -44,6 +44,11 @@ class Panel(ttk.Frame):
         """Apply the theme's current colours and fonts to what ttk's styles do not reach."""
         self._fit()
 
+    def fitting_width(self) -> int:
+        """Return the width of the panel in pixels, also before it is drawn."""
+        available = self.master.winfo_width() - 2 * self.theme.unit
+        return max(200, min(available, self.theme.body.measure("n" * WIDTH_CHARS)))
+
     def close(self) -> None:
         """Remove the panel."""
         if self.winfo_exists():
@@ -71,8 +76,7 @@ class Panel(ttk.Frame):
     def _fit(self, _: object = None) -> None:
         """Keep the panel within the window, and its lines short enough to read."""
         if self.winfo_exists():
-            available = self.master.winfo_width() - 2 * self.theme.unit
-            width = max(200, min(available, self.theme.body.measure("n" * WIDTH_CHARS)))
+            width = self.fitting_width()
             for label in (child for child in self.winfo_children() if isinstance(child, ttk.Label)):
                 label.configure(wraplength=width - 5 * self.theme.unit)
             height = int(self.master.winfo_height() * (1 - 2 * MARGIN))

@@ -13,6 +13,7 @@ from chatctl.model.hits import HIT, Hits
 from chatctl.model.render import Line
 from chatctl.model.times import Times
 from chatctl.window.panels import Panel, Refuse
+from chatctl.window.row_list import shortened
 from chatctl.window.theme import Theme
 from chatd.errors import ChatdError
 from chatd.proto.events import Message
@@ -21,8 +22,10 @@ ROWS = 10
 REDACTED_LIMIT = 1_000
 # In a panel narrower than this many letters, the room and time columns are hidden.
 NARROW_CHARS = 62
+# A text in the list has at least so many before it is cut.
+MIN_CHARS = 30
 
-# Starts a search for a query; calls back with the messages, newest first, and what has not been found.
+# Starts a search for a query; calls back with the messages, newest first, and what there is to say of them.
 Find = Callable[[str, Callable[[list[Message], str], None], Refuse], None]
 
 
@@ -42,6 +45,8 @@ class SearchPanel(Panel):
         super().__init__(parent, theme, "Search")
         self._find, self._title_of, self._go, self._times = find, title, go, times
         self._found: dict[str, Message] = {}
+        self._chars = 0  # that fit the column of the texts, about
+        self._texts: dict[str, str] = {}  # of the rows, in full
         # Redactions since the panel opened: a result may have been computed before one and arrive after it.
         self._redacted: deque[RedactedRange] = deque(maxlen=REDACTED_LIMIT)
         self._query = tk.StringVar(self, query)
@@ -70,6 +75,7 @@ class SearchPanel(Panel):
         found.pack(fill="both", expand=True)
         found.bind("<Return>", lambda _: self._choose())
         found.bind("<Double-Button-1>", lambda _: self._choose())
+        found.bind("<Configure>", lambda _: self.after_idle(self._shorten))
         return found
 
     def run(self) -> None:
@@ -78,22 +84,37 @@ class SearchPanel(Panel):
             self._state.configure(text="searching\u2026", style="Quiet.TLabel")
             self._find(query, self._show, self._refuse)
 
-    def _show(self, events: list[Message], unseen: str) -> None:
+    def _show(self, events: list[Message], told: str) -> None:
         if not self.winfo_exists():
             return
         self.list.delete(*self.list.get_children())
+        self._texts.clear()
         self._found = {str(event.seq): event for event in events if not self._is_redacted(event)}
         hits = Hits(self._query.get())
+        # As long as the column, so that the first word found is in it.
+        self._chars = max(MIN_CHARS, self._text_width() // self.theme.body.measure("e"))
         for key, event in self._found.items():
             room = self._title_of(event.room)
             time = f"{self._times.day(event.at)} {self._times.clock(event.at, seconds=False)}"
             where = f"{room} " if self._narrow else ""
-            text = f" {where}{render.safe(event.user)}: {_marked(hits.excerpt(event.body, limit=100))}"
-            self.list.insert("", "end", key, text=text, values=(f" {room}", time))
-        count = f"{len(self._found)} found"
-        self._state.configure(text="; ".join(filter(None, (count, unseen))))
+            head = f"{where}{render.safe(event.user)}: "
+            self._texts[key] = head + _marked(hits.excerpt(event.body, limit=self._chars - len(head)))
+            self.list.insert("", "end", key, values=(f" {room}", time))
+        self._shorten()
+        self._state.configure(text=told)
         if self.focus_get() is self.list:
             self._focus_first()  # the arrow keys need a selected row, and the old one is gone
+
+    def _text_width(self) -> int:
+        return int(self.list.column("#0", "width")) - 4 * self.theme.unit
+
+    def _shorten(self) -> None:
+        """Fit the texts into their column; Tk would cut them without a sign."""
+        if not self.winfo_exists():
+            return
+        width = self._text_width()
+        for key in self.list.get_children():
+            self.list.item(key, text=f" {shortened(self._texts[key], self.theme.body, width)}")
 
     def redact(self, redacted: Iterable[RedactedRange]) -> None:
         """Remove deleted messages from the list, and from results still to come."""
@@ -102,7 +123,7 @@ class SearchPanel(Panel):
             neighbour = self.list.next(key) or self.list.prev(key)
             focused = self.list.focus() == key
             self.list.delete(key)
-            del self._found[key]
+            del self._found[key], self._texts[key]
             if focused and neighbour:
                 self._select(neighbour)
             remaining = f"{len(self._found)} left" if self._found else "nothing left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatctl.model import render
 from chatctl.model.chat_model import ChatModel
 from chatctl.model.conversation import Conversation
 from chatctl.model.render import short_count
@@ -12,7 +13,11 @@ _STATE_ORDER = {"online": 0, "away": 1}
 
 
 def conversation_items(model: ChatModel) -> list[ListItem]:
-    """Return the rooms, then the people, each under a heading."""
+    """Return what this user is invited to, the rooms, then the people, each under a heading."""
+    invited = [
+        ListItem(room, render.safe(room).removeprefix("#"), "Join", "mention", sign="#")
+        for room in model.invited_to
+    ]
     rooms, people = list[ListItem](), list[ListItem]()
     conversations = model.listed()
     direct = {model.title(one.name).removeprefix("@") for one in conversations if one.name.startswith("@")}
@@ -28,6 +33,8 @@ def conversation_items(model: ChatModel) -> list[ListItem]:
             rooms.append(ListItem(listed.name, title.removeprefix("#"), count, tag, sign="#"))
     more = f" ({model.unlisted} more: Ctrl+K)" if model.unlisted else ""
     return [
+        # First, where nobody has to scroll to them.
+        *([ListItem("", "Invitations"), *invited] if invited else []),
         *([ListItem("", f"Rooms{more}"), *rooms] if rooms else []),
         *([ListItem("", "People"), *people] if people else []),
     ]

@@ -27,7 +27,9 @@ class TextPanel(Panel):
         close.pack(side="right")
         ttk.Button(buttons, text="Copy all", command=self._copy).pack(side="right", padx=theme.unit)
         body = visible(event.body)
-        self.text = text = tk.Text(self, height=min(LINES_SHOWN, body.count("\n") + 1), width=20)
+        # The text beside the padding and the scrollbar.
+        columns = max(1, (self.fitting_width() - 8 * theme.unit) // theme.fixed.measure("0"))
+        self.text = text = tk.Text(self, height=min(LINES_SHOWN, wrapped_lines(body, columns)), width=20)
         bar = ttk.Scrollbar(self, command=text.yview)
         text.configure(yscrollcommand=bar.set)
         self._style_text()
@@ -55,3 +57,9 @@ class TextPanel(Panel):
     def _copy(self) -> None:
         self.clipboard_clear()
         self.clipboard_append(visible(self._event.body))
+
+
+def wrapped_lines(text: str, columns: int) -> int:
+    """Return how many lines a text takes, at most `LINES_SHOWN` of them counted exactly."""
+    lines = text.split("\n", LINES_SHOWN)[:LINES_SHOWN]
+    return sum(max(1, -(-len(line) // columns)) for line in lines)

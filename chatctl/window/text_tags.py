@@ -47,7 +47,7 @@ def text_tags(theme: Theme) -> dict[str, dict[str, Any]]:
             "font": theme.bold,
         },
         "error": {"foreground": p.bad, **own},
-        "refused": {"foreground": p.bad, **line},
+        "refused": {"foreground": p.bad, **own},
         "day": {**label, "foreground": p.quiet},
         "begin": {**centred, **quiet},
         "divider": {**label, "foreground": p.bad},

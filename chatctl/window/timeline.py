@@ -16,6 +16,7 @@ from chatctl.window.palette import name_tag
 
 # Begin the rows that are not messages. The text of messages has no tabs, so it cannot look like one of these.
 EVENT_MARK, ANNOUNCEMENT_MARK, NOTE_MARK = "-!-\t", "***\t", "--\t"
+NEW_LINE, HANGING = "\n", "\n\t"
 # The tag of the line that opens the rest of a snippet.
 MORE = "more"
 QUOTE_BAR = "\u258e "
@@ -155,8 +156,10 @@ def _parts(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Part
             return (*head, *_marked_up("announcement", f"{row.body}\n"))
         case "event":
             return (("event", EVENT_MARK + row.body), ("time", f"  {_time(row, times)}\n"))
-    mark = NOTE_MARK if row.kind in ("note", "error") else ""
-    return ((row.kind, f"{mark}{row.body}\n"),)
+    if row.kind == "listing":
+        return ((row.kind, f"{row.body}\n"),)
+    # Further lines hang below the first.
+    return ((row.kind, f"{NOTE_MARK}{row.body.replace(NEW_LINE, HANGING)}\n"),)
 
 
 def _message(row: TimelineRow, previous: TimelineRow | None, times: Times) -> Parts:

@@ -265,8 +265,11 @@ class Window:
         self.root.after_idle(self.save_drafts)
 
     def open_conversation(self, name: str) -> None:
-        """Make a conversation current."""
-        self.control.switch(name)
+        """Make a conversation current; join a room among the invitations."""
+        if name in self.model.invited_to:
+            self.control.spawn(self.control.enter(name))
+        else:
+            self.control.switch(name)
         self.layout.hide_rooms()
         self.composer.text.focus_set()
 

@@ -19,7 +19,7 @@ TEXTS = {
     "@c @d @e @f @g": "c, d, e and 2 more are not in #war",
     "mail carol@example.org or @": "",
     "https://example.org/@carol @carol@example.org": "",
-    "@you @server, `@property` and ```\n@cached\ndef f(): ...```": "",
+    "`@property` and ```\n@cached\ndef f(): ...```": "",
     "```\n@cached": "",
     "@-x @.y @__ @\u0430lice": "",
     "@" + "a" * 40: "",
@@ -35,6 +35,7 @@ def test_names_outside_the_room_are_noted(text: str) -> None:
 def test_names_that_call_everybody_elsewhere_call_nobody() -> None:
     found = [note["text"] for note in absent.notes("@All, @here: @carol", "#war", MEMBERS)]
     nobody = ["@all calls nobody; write the names", "@here calls nobody; write the names"]
+    assert absent.notes("@nobody", "#war", MEMBERS)[0]["text"] == "@nobody calls nobody; write the names"
     assert found == [*nobody, "carol is not in #war"]
     assert not absent.notes("@here", "#war", {"here"})
 

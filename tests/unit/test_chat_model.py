@@ -18,6 +18,8 @@ from chatctl.client._notices import WELCOME_ROOMS, acknowledge, refuse
 from chatctl.model.chat_model import ChatModel, RedactedRange
 from chatctl.model.conversation import READING_LIMIT, ROWS_LIMIT, TRIM_STEP
 from chatctl.model.conversations import EARLIER_LIMIT, ROOMS_LIMIT
+from chatctl.model.finder import INVITED, Destination, places
+from chatctl.window.side_items import conversation_items
 from chatctl.window.timeline import Block, BlockCache, blocks, changes, line_count, splices
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -172,7 +174,66 @@ def test_a_refused_message_waits_for_an_empty_input(model: ChatModel) -> None:
     model.take(Refused(message_sent, ChatdError("E400", "forbidden word", "rephrase it")))
     direct = model.conversation(DIRECT)
     assert (direct.draft, list(direct.refused), direct.pending) == ("", ["a hack"], {})
-    assert "not sent: a hack\nforbidden word; rephrase it" in shown(model, DIRECT)
+    assert "--\tnot sent: a hack\n\tforbidden word; rephrase it" in shown(model, DIRECT)
+
+
+def test_the_note_about_a_refused_text_goes_once_the_text_is_sent(model: ChatModel) -> None:
+    for number, body in enumerate(("a hack", "another")):
+        refused = Sent(f"{number:032x}", LOBBY, body, "text", None)
+        model.take(Refused(refused, ChatdError("E400", "forbidden word", "rephrase it")))
+    again = Sent("e" * 32, LOBBY, "a hack", "text!", None)
+    model.sending(again)
+    acknowledge(again, SentResult(9, NOON, []))
+    model.take(Acknowledged(again))
+    assert "not sent: a hack" not in shown(model)
+    assert "not sent: another" in shown(model)
+
+
+def test_a_message_to_nobody_leaves_no_conversation(model: ChatModel) -> None:
+    message_sent = sent("hi", to="@zoe")
+    model.sending(message_sent)
+    model.take(Refused(message_sent, ChatdError("E405", "there is no user 'zoe'", "see /who")))
+    assert "@alice,zoe" not in model.conversations
+    assert list(model.here.refused) == ["/msg zoe hi"]
+    assert "there is no user" in shown(model)
+    # One that exists stays, with the text: its user may have been removed.
+    model.take(message(3, "hello", room=DIRECT))
+    model.take(Refused(sent("hi", to="@bob"), ChatdError("E405", "there is no user 'bob'", "see /who")))
+    assert list(model.conversation(DIRECT).refused) == ["hi"]
+
+
+def test_a_notice_without_words_is_not_shown(model: ChatModel) -> None:
+    told = {"type": "standing", "role": "user", "permissions": [], "by": "server"}
+    model.take(ev.Standing.model_validate({**told, "change": "resumed"}))
+    assert model.here.rows == []
+    model.take(message(3))
+    model.take(ev.Standing.model_validate({**told, "change": "role_set", "by": "dora"}))
+    notice = {"type": "presence", "room": LOBBY, "user": "alice", "state": "online", "by": "dora"}
+    model.take(ev.Presence.model_validate({**notice, "cause": "made user", "reason": ""}))
+    assert shown(model).count("dora") == 1, "a change of one's own role is told once"
+
+
+def test_invitations_are_known_until_they_are_answered(model: ChatModel) -> None:
+    welcome = connected(LOBBY)
+    welcome = Connected(welcome.welcome.model_copy(update={"invites": ["#ops", "#dev"]}))
+    model.take(welcome)
+    assert model.invited_to == ["#dev", "#ops"]
+    assert [alert.title for alert in model.alerts] == ["you are invited"]
+    model.take(welcome)
+    assert len(model.alerts) == 1, "told once"
+    told = {"type": "standing", "role": "user", "permissions": [], "by": "dora"}
+    model.take(ev.Standing.model_validate({**told, "change": "invited", "room": "#new"}))
+    assert model.alerts[-1] == ("dora invited you", "to #new")
+    model.take(ev.Standing.model_validate({**told, "change": "uninvited", "room": "#dev"}))
+    model.take(joined(7, "alice", "#ops"))
+    assert model.invited_to == ["#new"]
+    items = [(item.key, item.text, item.mark) for item in conversation_items(model)]
+    assert items[:2] == [("", "Invitations", ""), ("#new", "new", "Join")]
+    assert Destination("#new", INVITED) in places(model)
+    # Notes of before the first page of history stand below it, where they are seen.
+    model.add_history(LOBBY, [message(3, "three"), message(4, "four")], more=False)
+    text = shown(model)
+    assert text.index("four") < text.index("you are invited to #ops")
 
 
 @pytest.mark.parametrize(

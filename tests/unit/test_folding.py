@@ -38,7 +38,7 @@ def welcome(**changes: Any) -> ev.Welcome:
         ("\n".join(LINES[:6]), "\n".join(LINES[:6]), ""),
         ("\n".join(LINES[:7]), "\n".join(LINES[:6]), "1 more line"),
         ("\n".join(LINES), "\n".join(LINES[:6]), "24 more lines"),
-        ("x" * 3_000, "x" * 1_999 + "\u2026", "1,000 more characters"),
+        ("x" * 3_000, "x" * 499 + "\u2026", "2,500 more characters"),
     ],
 )
 def test_the_beginning_of_a_text_is_shown(text: str, shown: str, more: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatctl.model.hits import EXCERPT_CHARS, HIT, Hits, render_hit
+from chatctl.model.hits import EXCERPT_CHARS, HIT, Hits, render_hit, wider
 from chatctl.model.render import Line, Viewer, plain
 from chatd.proto.events import Message, Reaction
 
@@ -70,3 +70,25 @@ def test_a_hit_is_one_line_with_time_number_room_and_author() -> None:
     assert plain([render_hit(changed, Hits("two"), viewer)]) == "[1970-01-01 00:00:00Z 7] #war <bob> one two"
     # A kind that this client does not know is shown like text.
     assert plain([render_hit(message("waves", "snippet"), Hits("x"), viewer)]).endswith("<bob> waves")
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("swap", "swap"),
+        ("from:bob swap*  disk", "disk"),
+        ("swap*", ""),
+        ("from:bob", ""),
+        ('"two words"', ""),
+        ("swa*p", ""),
+        ("", ""),
+    ],
+)
+def test_a_plain_word_is_offered_as_a_beginning_and_a_part(query: str, word: str) -> None:
+    expected = f"{word}* finds words that begin with it, *{word}* words that contain it" if word else ""
+    assert wider(query) == expected
+
+
+def test_a_short_excerpt_still_has_the_first_hit() -> None:
+    body = "long before anybody had seen it the disk of host1 was swapping"
+    assert "[swapping]" in marked(Hits("swap*").excerpt(body, limit=40))

@@ -179,10 +179,24 @@ def test_switching_back_prints_only_new_messages() -> None:
     run(body)
 
 
+def test_invitations_stand_below_the_first_room_and_ring_when_they_come() -> None:
+    async def body(surface: LineSurface, client: FakeClient, screen: FakeScreen) -> None:
+        client.welcome = client.welcome.model_copy(update={"invites": ["#ops"]})
+        client.log = [message(n, f"line {n}") for n in range(1, 30)]
+        await begin(surface)
+        assert screen.lines[-1] == "-- you are invited to #ops: /join #ops --"
+        told = {"type": "standing", "change": "invited", "role": "user", "permissions": [], "by": "bob"}
+        surface.take(ev.Standing.model_validate({**told, "room": "#dev"}))
+        assert screen.lines[-1].endswith("bob invited you to #dev: /join #dev")
+        assert screen.bells == 1
+
+    run(body)
+
+
 @pytest.mark.parametrize(
     ("log", "extra", "note"),
     [
-        ([], {}, "-- 0 found --"),
+        ([], {}, "-- 0 found; one* finds words that begin with it, *one* words that contain it --"),
         ([message(1, "one")], {"partial": False}, "-- 1 found --"),
         ([message(1, "one")], {"more": True}, "-- 1 found; there are older ones: narrow the search --"),
         ([], {"partial": True}, f"-- 0 found; {answers.unseen({'partial': True})} --"),

@@ -15,7 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from chatctl.client import Sent, left_behind, state_folder
+from chatctl.client._state_store import FileStore
 from chatctl.window import identity_input
+from chatctl.window.carrying_over import carry_over
+from chatctl.window.drafts import Drafts
+from chatd.durable_files import set_aside
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity, write_identity
@@ -83,7 +88,8 @@ def encrypted(text: str) -> str:
     [
         (lambda text: "hello\nthere\nagain", "the text is not an identity; choose another: an identity has"),
         (lambda text: "", "nothing was given; paste the invite, or choose an identity file"),
-        (lambda text: "/nowhere/x.pem", "/nowhere/x.pem cannot be read: No such file"),
+        (lambda text: "/nowhere/x.pem", "/nowhere/x.pem is neither an invite nor a file; paste the"),
+        (lambda text: "x" * 5_000, "x\u2026 is neither an invite nor a file; paste the whole invite"),
         (lambda text: text[text.index("-----BEGIN CERT") :], "the lines before the key are missing"),
         (encrypted, "encrypted with a password; save it as FILE and decrypt it with: openssl"),
         (lambda text: text[: text.rindex("-----BEGIN")], "it has 1 of the two certificates"),
@@ -107,3 +113,58 @@ def test_another_server_is_noticed(tmp_path: Path) -> None:
     new_identity(folder / "identity.pem", "office")
     assert identity_input.other_server(new_identity(tmp_path / "newer.pem"), folder) == "office"
     assert identity_input.other_server(new_identity(tmp_path / "third.pem", "office"), folder) == ""
+
+
+def unsent(environ: dict[str, str], identity: Identity, *messages: Sent, drafts: dict[str, str]) -> Path:
+    """Leave drafts and unsent messages of an identity behind; return their folder."""
+    folder = state_folder(identity, environ)
+    store = FileStore(folder)
+    for sent in messages:
+        store.add(sent)
+    store.close()
+    saving = Drafts(folder)
+    saving.save(drafts)
+    saving.close()
+    return folder
+
+
+def test_a_new_identity_of_the_same_person_takes_unsent_input_over(tmp_path: Path) -> None:
+    environ, path = {"XDG_STATE_HOME": str(tmp_path)}, tmp_path / "identity.pem"
+    messages = [
+        Sent("0" * 32, "#war", "to arms", "action", None),
+        Sent("1" * 32, "@alice", "psst", "text", None),
+    ]
+    old = unsent(environ, new_identity(path), *messages, drafts={"#war": "half a", "#lobby": "whole"})
+    set_aside(path)
+    new = new_identity(path)
+    told = carry_over(new, environ)
+    assert told == "2 messages were not sent: back in the input of #war, @alice"
+    saved = Drafts(state_folder(new, environ)).saved
+    assert saved == {"#war": "half a\n\n/me to arms", "#lobby": "whole", "@alice,bob": "psst"}
+    assert (Drafts(old).saved, left_behind(old)) == ({}, 0)
+    assert carry_over(new, environ) == "", "a second start changes nothing"
+    assert Drafts(state_folder(new, environ)).saved == saved
+
+
+def test_unsent_input_for_another_server_stays_and_is_told_of_once(tmp_path: Path) -> None:
+    environ, path = {"XDG_STATE_HOME": str(tmp_path)}, tmp_path / "identity.pem"
+    old = unsent(
+        environ, new_identity(path), Sent("0" * 32, "#war", "secret", "text", None), drafts={"#war": "x"}
+    )
+    set_aside(path)
+    new = new_identity(path, instance="office")
+    assert carry_over(new, environ).startswith("1 message was not sent of bob on lab: kept for ")
+    assert (Drafts(old).saved, left_behind(old)) == ({"#war": "x"}, 1)
+    FileStore(state_folder(new, environ)).close()
+    assert carry_over(new, environ) == ""
+
+
+def test_what_exceeds_the_limits_of_drafts_stays_behind(tmp_path: Path) -> None:
+    environ, path = {"XDG_STATE_HOME": str(tmp_path)}, tmp_path / "identity.pem"
+    long = [Sent(f"{n:032x}", "#war", "x" * 20_000, "text", None) for n in range(2)]
+    old = unsent(environ, new_identity(path), *long, drafts={})
+    set_aside(path)
+    new = new_identity(path)
+    assert "1 message was not sent, and not put back: too many" in carry_over(new, environ)
+    assert Drafts(state_folder(new, environ)).saved == {"#war": "x" * 20_000}
+    assert left_behind(old) == 1

@@ -11,8 +11,8 @@ from chatd.proto.text import RESERVED, dm_members
 
 # Names in one note.
 NAMED = 3
-# They call everybody elsewhere. No user has such a name.
-_EVERYBODY = frozenset(("all", "channel", "everybody", "everyone", "here"))
+# Names that call everybody elsewhere, and those that no user can get.
+_NOBODY = frozenset(("all", "channel", "everybody", "everyone", "here")) | RESERVED
 # A name follows @ at the beginning of a word, unlike in an address of mail; a full stop may end the sentence.
 _MENTION = re.compile(r"(?<![\w.@/-])@([A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?)(?![\w@])", re.ASCII)
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
@@ -30,9 +30,9 @@ def notes(body: str, room: str, members: Container[str]) -> list[JsonObject]:
     found: list[JsonObject] = [
         {"rule": "absent", "text": f"@{name} calls nobody; write the names"}
         for name in strangers
-        if name in _EVERYBODY
+        if name in _NOBODY
     ]
-    absent = [name for name in strangers if name not in _EVERYBODY and name not in RESERVED]
+    absent = [name for name in strangers if name not in _NOBODY]
     if not absent:
         return found
     where = "this conversation" if room.startswith("@") else room

@@ -111,3 +111,30 @@ def test_the_margin_is_drawn_only_for_what_is_in_view(offline_window: Opener) ->
     assert avatars(window)
     last = list(window.messages.in_view())[-1]
     assert last.block.seq < 899
+
+
+def test_the_panel_of_one_long_line_shows_many_rows_of_it(offline_window: Opener) -> None:
+    from chatctl.window.text_panel import LINES_SHOWN, TextPanel
+
+    window = offline_window()
+    say(window, 1, "bob", "short")
+    fields = {"device": "x", "role": "user", "msg_id": "0" * 32, "kind": "snippet", "at": NOON}
+    for body, rows in (("word " * 1_000, LINES_SHOWN), ("word", 1), ("one\ntwo\nthree", 3)):
+        event = {"type": "message", "seq": 2, "room": "#lobby", "user": "bob", "body": body}
+        window.show_whole(Message.model_validate({**event, **fields}))
+        panel = window.dialogs.panel
+        assert isinstance(panel, TextPanel)
+        assert int(str(panel.text.cget("height"))) == rows
+
+
+def test_a_menu_entry_leaves_the_focus_in_the_input(offline_window: Opener) -> None:
+    window = offline_window()
+    window.messages.text.focus_force()
+    window.root.update()
+    menu = window._menu._menu
+    entry = next(
+        n for n in range(40) if menu.type(n) == "command" and menu.entrycget(n, "label") == "Larger text"
+    )
+    menu.invoke(entry)
+    window.root.update()
+    assert window.root.focus_get() is window.composer.text

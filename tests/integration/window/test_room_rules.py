@@ -45,6 +45,21 @@ def test_an_invited_user_enters_and_is_told_the_rules(screen: Display, daemon: D
         window.say("/quit")
 
 
+def test_an_invitation_of_before_the_start_is_listed_and_accepted_with_a_click(
+    screen: Display, daemon: Daemon, bob: Client
+) -> None:
+    bob.request("create", room="#nest", mode="members")
+    bob.request("invite", room="#nest", user="carol")
+    for number in range(40):
+        bob.send("#lobby", f"line {number}").wait(30)
+    with chat_window(screen, daemon, "carol") as window:
+        # Below the history, and in the list at the left.
+        text = window.wait_for_text("line 39")
+        assert "you are invited to #nest" in window.wait_for_text("you are invited to #nest")[-200:], text
+        window.click_until(lambda: window.room == "#nest", 80, range(50, 120, 8))
+        window.say("/quit")
+
+
 def test_a_group_is_opened_and_left(screen: Display, daemon: Daemon, bob: Client) -> None:
     with chat_window(screen, daemon, "carol") as window:
         window.say("/msg bob,alice hello both")

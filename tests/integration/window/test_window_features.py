@@ -216,6 +216,7 @@ def test_the_window_of_a_revoked_device_takes_a_new_invite(
 
     with titled_window(screen, environ, "Welcome") as window:
         give_invite(window)
+        screen.type("half a thought")
         daemon.chatctl("revoke", "grace", "--all", "--yes")
         window.wait_for_text("the connection ended")
         welcomes = screen.windows("Welcome")
@@ -223,4 +224,7 @@ def test_the_window_of_a_revoked_device_takes_a_new_invite(
         window.click_until((config / "identity.pem.old").exists, 980, range(590, 650, 8))
         again = ChatWindow(screen, window.process, "Welcome", welcomes)
         give_invite(again)
+        # The draft is in the input again.
+        screen.keys("Return")
+        again.wait_for_text("half a thought")
     assert read_identity(config / "identity.pem").user == "grace"
