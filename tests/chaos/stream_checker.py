@@ -136,7 +136,8 @@ class _Reading:
         """A stream was made anew from a log: it must be what counted before, and may lack the end of it."""
         content = self.content
         rises = message.generation > self._generation
-        if not rises or content.chain.get(message.after) != message.previous:
+        # The end of the stream before may have been missed.
+        if not rises or content.chain.get(message.after, message.previous) != message.previous:
             content.faults.append(f"generation {message.generation} begins with another log")
         for seq in [seq for seq in content.chain if seq > message.after]:
             del content.chain[seq]

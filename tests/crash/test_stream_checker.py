@@ -197,6 +197,9 @@ def test_a_stream_made_anew_goes_on_from_a_log() -> None:
     header = StreamHeader(MessageKind.GENESIS, 2, 0, "c", stream.end, 0, 1)
     record = StreamRecord({"1": old, "2": {1: seal_message(header, b"", KEY)}}, {1: KEY}, [], 1)
     assert stream.judge(record).findings == []
+    del old[len(old)]
+    assert stream.judge(record).findings == []
+    old |= dict(enumerate(stream.messages, 1))
     shorter = header._replace(previous=BEGIN)
     record.makings["2"] = {1: seal_message(shorter, b"", KEY)}
     assert {"C1 ahead", "C2 lost"} <= found(stream.judge(record))
