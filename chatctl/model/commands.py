@@ -201,7 +201,7 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand(
         "say!",
         (_ANY_TEXT,),
-        "send a text although it has a forbidden word; without TEXT what was refused last, as it was",
+        "send what was refused for a forbidden word, or TEXT, anyway",
         actions.say_anyway,
         "filter.override",
     ),
