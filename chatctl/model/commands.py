@@ -201,7 +201,7 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand(
         "say!",
         (_ANY_TEXT,),
-        "send what was refused for a forbidden word, or TEXT, anyway",
+        "send TEXT, or what was refused for a word, anyway",
         actions.say_anyway,
         "filter.override",
     ),
