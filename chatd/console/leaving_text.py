@@ -52,7 +52,7 @@ def losses(info: JsonObject, me: str) -> str:
     elif mode == "members":
         found.append("you are its last member, so nobody can invite you back")
     if info.get("history") == "since_join" and info.get("archived") is not True:
-        found.append("what is written here before you come back you cannot read again, nor your own messages")
+        found.append("if you come back, you cannot read anything from before, your own messages included")
     if last:
         found.append(
             "nobody owns it then" + ("; /owner NAME makes another owner first" if members > 1 else "")

@@ -67,7 +67,7 @@ def test_names_have_the_colours_of_the_desktop_window(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "loss"),
-    [("/leave", "Nobody owns it then."), ("/leave @alice,bob,carol", "nor your own messages")],
+    [("/leave", "Nobody owns it then."), ("/leave @alice,bob,carol", "your own messages included")],
     ids=["room", "group"],
 )
 def test_leaving_first_says_what_joining_again_does_not_bring_back(page: Page, typed: str, loss: str) -> None:

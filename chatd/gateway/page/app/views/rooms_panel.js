@@ -46,7 +46,7 @@ function makeRoom(model, enter) {
   });
 }
 
-const UNREADABLE = "What is written here before you come back you cannot read again, nor your own messages.";
+const UNREADABLE = "If you come back, you cannot read anything from before, your own messages included.";
 
 /** Return what joining again does not bring back. @param {any} info @param {string} me @returns {string[]} */
 function losses({ archived = false, mode = "open", history = "all", members = 0, owners }, me) {
