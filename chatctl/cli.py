@@ -27,6 +27,7 @@ USER = {
     ),
     "bans": TableEntry(f"{_ADMIN}.sanctions:bans", "List the current bans."),
     "mute": TableEntry(f"{_ADMIN}.sanctions:mute", "Refuse messages of USER, everywhere or in one room."),
+    "mutes": TableEntry(f"{_ADMIN}.sanctions:mutes", "List the current mutes."),
     "unmute": TableEntry(
         f"{_ADMIN}.sanctions:unmute",
         "End a mute of USER: the one everywhere, or with --room the one in that room.",

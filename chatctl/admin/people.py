@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from chatctl.connecting import App, connecting, dry_run_option, reason_option, room_name
-from chatd.console import output
+from chatd.console import output, sanction_text
 from chatd.console.leaving_text import removals
 from chatd.proto.frames import JsonObject
 
@@ -98,6 +98,8 @@ def whois(app: App, user: str) -> None:
         marks = ("pinned", "banned", *(["removed"] if result.get("removed") else []))
         output.table([result], {**_PERSON_COLUMNS, **dict.fromkeys(marks, output.yes_no)})
         output.line(f"rooms    {output.joined(result['rooms'])}")
+        for mute in result.get("muted") or ():
+            output.line(f"muted    {sanction_text.muted(mute)}")
         if written := result.get("written"):
             limit = f" of {written['limit']:,}" if written["limit"] else ""
             output.line(f"written  {written['today']:,}{limit} bytes today")

@@ -18,7 +18,7 @@ from chatctl.connecting import (
     reason_option,
     room_name,
 )
-from chatd.console import output
+from chatd.console import output, sanction_text
 from chatd.console.leaving_text import ownerless
 from chatd.console.numbers import EVENT_SEQ
 from chatd.errors import ChatdError
@@ -83,7 +83,7 @@ def ban(app: App, users: tuple[str, ...], seconds: int | None, reason: str, dry_
         return client.request("ban", user=user, seconds=seconds, reason=reason, dry_run=dry)
 
     def describe(result: JsonObject) -> str:
-        return outcome_text("banned", result, _until(result))
+        return outcome_text("banned", result, _until(result)) + sanction_text.replaced(result)
 
     question = "" if dry_run or yes else "Ban"
     return _each_known_user(app, users, ask, describe, "banned", dry_run=dry_run, question=question)
@@ -137,9 +137,26 @@ def mute(
 
     def describe(result: JsonObject) -> str:
         whom = f"{result['user']} in {room}" if room else result["user"]
-        return f"would be muted: {whom}" if dry_run else f"muted {whom}"
+        how = f"{whom} {sanction_text.ends(result)}{sanction_text.replaced(result)}"
+        return f"would be muted: {how}" if dry_run else f"muted {how}"
 
     return _each_known_user(app, users, ask, describe, "muted", dry_run=dry_run)
+
+
+@click.command()
+@connecting
+def mutes(app: App) -> None:
+    """List the current mutes."""
+    result = app.ask_pages("mutes", "mutes", "user")
+    columns: output.Columns = {
+        "user": str,
+        "room": output.plain,
+        "until": output.moment,
+        "by": output.plain,
+        "at": output.moment,
+        "reason": output.plain,
+    }
+    app.show(result, lambda: output.table(result["mutes"], columns))
 
 
 @click.command()

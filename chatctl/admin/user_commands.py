@@ -7,7 +7,7 @@ import click
 from chatctl.admin.device_commands import DEVICE_COLUMNS
 from chatctl.admin.sanctions import outcome_text, yes_option
 from chatctl.connecting import App, confirm, connecting, dry_run_option, reason_option
-from chatd.console import output
+from chatd.console import output, sanction_text
 from chatd.console.leaving_text import removals
 from chatd.proto.frames import JsonObject
 
@@ -44,6 +44,7 @@ def _facts(result: JsonObject) -> list[tuple[str, str]]:
         ("state", f"{state}  {result['text']}".rstrip()),
         ("rooms", output.joined(result["rooms"])),
     ]
+    facts += [("muted", sanction_text.muted(mute)) for mute in result.get("muted") or ()]
     if guest := result.get("guest"):
         facts.append(("guest", f"until {output.moment(guest['ends'])}, sponsor {guest['sponsor']}"))
     if until := result.get("invited_until"):

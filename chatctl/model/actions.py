@@ -8,7 +8,7 @@ from chatctl.model.grammar import CommandCall
 from chatctl.model.message_actions import CANDIDATES, is_number, unknown_message
 from chatctl.model.render import safe, snippet
 from chatctl.model.surface import Surface
-from chatd.console import leaving_text
+from chatd.console import leaving_text, sanction_text
 from chatd.console.format import duration
 from chatd.errors import ChatdError
 from chatd.proto import events as ev
@@ -169,9 +169,14 @@ async def bans(surface: Surface, call: CommandCall) -> None:
 
 async def mute(surface: Surface, call: CommandCall) -> None:
     seconds = call["seconds"]
-    await surface.ask("mute", user=call["name"], room=call["room"], seconds=seconds, reason=call["reason"])
+    fields = {"room": call["room"], "seconds": seconds, "reason": call["reason"]}
+    result = await surface.ask("mute", user=call["name"], **fields)
     how_long = f"for {duration(seconds)}" if seconds else "until /unmute"
-    surface.note(f"{call['name']} is muted {_scope(call)} {how_long}")
+    surface.note(f"{call['name']} is muted {_scope(call)} {how_long}{sanction_text.replaced(result)}")
+
+
+async def mutes(surface: Surface, call: CommandCall) -> None:
+    surface.show(answers.mutes(await surface.ask_all("mutes", "mutes", "user")))
 
 
 async def unmute(surface: Surface, call: CommandCall) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from chatctl.model import room_text
 from chatctl.model.hits import wider
 from chatctl.model.render import BODY_CHARS, Line, marked, safe, snippet
+from chatd.console import sanction_text
 from chatd.console.output import moment
 from chatd.proto.frames import JsonObject
 
@@ -75,6 +76,7 @@ def whois(user: JsonObject) -> list[Line]:
         note(f"{_named(user)}: {', '.join(facts)}"),
         row("devices", devices or "none"),
         row("rooms", shared or "none"),
+        *(row("muted", sanction_text.muted(mute)) for mute in _entries(user, "muted")),
         *_written(user.get("written")),
     ]
 
@@ -94,6 +96,14 @@ def reactions(seq: int, result: JsonObject) -> list[Line]:
         more = f" and {count - len(users)} more" if count > len(users) else ""
         lines.append(row(f"{_text(one, 'text')} ×{count}", ", ".join(users) + more))
     return lines
+
+
+def mutes(entries: Entries) -> list[Line]:
+    """The mutes in force."""
+    lines = [note(_count(len(entries), "mute"))]
+    return lines + [
+        row(_text(mute, "user"), f"{sanction_text.muted(mute)} (by {_text(mute, 'by')})") for mute in entries
+    ]
 
 
 def bans(entries: Entries) -> list[Line]:
@@ -120,7 +130,7 @@ def sanction(result: JsonObject, done: str, *, lasting: bool) -> str:
     """The result of a kick or ban."""
     until = f" {_until(result)}" if lasting else ""
     closed = _count(_number(result, "sessions"), "session")
-    return f"{_text(result, 'user')} {done}{until}; {closed} closed"
+    return f"{_text(result, 'user')} {done}{until}; {closed} closed{sanction_text.replaced(result)}"
 
 
 def room_head(result: JsonObject, title: str, unread: int) -> str:

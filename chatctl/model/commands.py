@@ -241,6 +241,7 @@ TABLE: tuple[ChatCommand, ...] = (
     ChatCommand(
         "mute", (_NAME, _ONLY_IN, _FOR, _REASON), "refuse what a user sends", actions.mute, "moderate.mute"
     ),
+    ChatCommand("mutes", (), "list the mutes in force", actions.mutes, "moderate.mute"),
     ChatCommand("unmute", (_NAME, _ONLY_IN, _REASON), "end a mute", actions.unmute, "moderate.mute"),
     ChatCommand(
         "redact",

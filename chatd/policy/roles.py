@@ -22,7 +22,7 @@ PERMISSIONS: dict[str, str] = {
     "filter.override": "send a message although it has a forbidden word",
     "moderate.kick": "end users' sessions, remove users from rooms",
     "moderate.ban": "ban users, list bans",
-    "moderate.mute": "mute users",
+    "moderate.mute": "mute users, list mutes",
     "moderate.redact": "redact messages",
     "message.review": "read messages that the filter holds, approve and refuse them",
     "room.hold": "put rooms on hold, so that no message there is removed",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from chatd.proto.device_requests import DeviceAdd
-from chatd.proto.request_base import NameText, ReasonText, Request, RequestKind, Seconds, Spec
+from chatd.proto.request_base import ROOM_CHARS, NameText, ReasonText, Request, RequestKind, Seconds, Spec
 from chatd.proto.text import NAME_CHARS
 
 # Characters of a display name.
@@ -15,6 +15,8 @@ DISPLAY_CHARS = 64
 DisplayText = Annotated[str, Field(max_length=DISPLAY_CHARS)]
 # "user/device", the last entry of a page.
 DeviceId = Annotated[str, Field(max_length=2 * NAME_CHARS + 1)]
+# "user/room", with no room for a mute everywhere.
+MuteId = Annotated[str, Field(max_length=NAME_CHARS + 1 + ROOM_CHARS)]
 
 
 class Devices(Request):
@@ -36,6 +38,14 @@ class Certificates(Request):
     user: NameText | None = None
     expiring: Seconds | None = None
     after: DeviceId = ""
+
+
+class Mutes(Request):
+    """List the mutes in force of users and rooms that one may know of. `after` is the `next` of a page."""
+
+    spec = Spec("moderate.mute", True, 1, RequestKind.STATE)
+    type: Literal["mutes"]
+    after: MuteId = ""
 
 
 class UserRemove(Request):
@@ -60,4 +70,4 @@ class DisplayName(Request):
     display: DisplayText
 
 
-PeopleRequest = DeviceAdd | Devices | Certificates | UserRemove | DisplayName
+PeopleRequest = DeviceAdd | Devices | Certificates | Mutes | UserRemove | DisplayName

@@ -17,7 +17,8 @@ RequestId = Annotated[int, Field(ge=1, le=INTEGER_LIMIT)]
 # Only the lengths are checked here; `chatd.proto.text` has the rules for names.
 NameText = Annotated[str, Field(max_length=NAME_CHARS)]
 # The longest is a group, "@name,name,name".
-RoomText = Annotated[str, Field(max_length=GROUP_MEMBERS * (NAME_CHARS + 1))]
+ROOM_CHARS = GROUP_MEMBERS * (NAME_CHARS + 1)
+RoomText = Annotated[str, Field(max_length=ROOM_CHARS)]
 ReasonText = Annotated[str, Field(max_length=256)]
 BodyText = Annotated[str, Field(max_length=STRING_LIMIT)]
 Sha256Text = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -125,6 +125,17 @@ def test_what_waits_is_decided_after_a_question(page: Page) -> None:
     assert _asked(page, "ask_approve") == [{"kind": "ask_approve", "ask": "aa" * 32}]
 
 
+def test_a_mute_is_shown_and_ended_where_it_holds(page: Page) -> None:
+    _tab(page, "Bans")
+    row = page.get_by_role("row", name="eve")
+    expect(row).to_contain_text("somebody ends it")
+    row.get_by_role("button", name="End").click()
+    expect(page.get_by_role("dialog")).to_contain_text("End the mute of eve in #lobby?")
+    page.get_by_role("dialog").get_by_role("button", name="End the mute").click()
+    expect(page.get_by_role("status").first).to_contain_text("eve may write again.")
+    assert [(one["user"], one["room"]) for one in _asked(page, "unmute")] == [("eve", "#lobby")]
+
+
 def test_a_refused_act_stays_open_and_says_what_to_do(page: Page) -> None:
     _tab(page, "Bans")
     page.evaluate(

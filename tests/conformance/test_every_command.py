@@ -279,6 +279,11 @@ class Commands:
         with pytest.raises(ChatdError, match="E302"):
             self.bob.say(self.here, "muted-1")
 
+    def mutes(self) -> None:
+        self.types("/mute bob 2h loud", "bob is muted everywhere for 2h; that replaces one until 20")
+        self.types("/mutes", rf"bob +everywhere until 20.*: loud \(by {self.user}\)")
+        self.types("/whois bob", r"muted +everywhere until 20.*: loud")
+
     def unmute(self) -> None:
         self.types("/unmute bob", "bob may write again everywhere")
         self.bob.say(self.here, "unmuted-1")

@@ -132,7 +132,7 @@ def test_names_are_checked_before_the_confirmation(ctl: Callable[..., Completed]
 def test_a_dry_run_of_a_mute_mutes_nobody(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     with online(daemon, "bob") as bob:
         preview = ctl("mute", "bob", "--room", "lobby", "--dry-run")
-        assert preview.stdout == "would be muted: bob in #lobby\n"
+        assert preview.stdout == "would be muted: bob in #lobby until an admin ends it\n"
         bob.send("#lobby", "hello").wait(TIMEOUT)
 
 
@@ -159,8 +159,9 @@ def test_a_refusal_exits_with_its_code(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("kick", "carol"), ("ban", "carol"), ("unban", "carol"), ("bans",), ("mute", "carol"), ("users",),
-     ("stats",), ("announce", "x"), ("role", "set", "carol", "admin"), ("revoke", "carol/laptop", "--yes")],
+    [("kick", "carol"), ("ban", "carol"), ("unban", "carol"), ("bans",), ("mutes",), ("mute", "carol"),
+     ("users",), ("stats",), ("announce", "x"), ("role", "set", "carol", "admin"),
+     ("revoke", "carol/laptop", "--yes")],
 )  # fmt: skip
 def test_a_user_without_permission_is_refused(
     ctl: Callable[..., Completed], arguments: tuple[str, ...]
@@ -172,11 +173,31 @@ def test_a_user_without_permission_is_refused(
 
 def test_a_muted_user_cannot_write(daemon: Daemon, ctl: Callable[..., Completed]) -> None:
     with online(daemon, "bob") as bob:
-        assert ctl("mute", "bob", "--room", "lobby", "--for", "1h").stdout == "muted bob in #lobby\n"
+        assert ctl("mute", "bob", "--room", "lobby", "--for", "1h").stdout.startswith(
+            "muted bob in #lobby until 20"
+        )
         with pytest.raises(ChatdError, match="E302"):
             bob.send("#lobby", "hello").wait(TIMEOUT)
         assert ctl("unmute", "bob", "--room", "lobby").returncode == 0
         bob.send("#lobby", "hello").wait(TIMEOUT)
+
+
+def test_mutes_are_listed_and_tell_of_the_one_they_replace(ctl: Callable[..., Completed]) -> None:
+    assert ctl("mute", "carol", "--for", "2m").stdout.startswith("muted carol until 20")
+    (first,) = data(ctl("mutes", "--json"))["mutes"]
+    assert (first["user"], first["room"], first["by"]) == ("carol", None, "alice")
+    trial = ctl("ban", "carol", "--dry-run").stdout
+    assert "replace" not in trial
+    again = ctl("mute", "carol", "--reason", "loud").stdout
+    assert again.startswith("muted carol until an admin ends it; that replaces one until 20")
+    assert ctl("mutes").stdout.splitlines()[1].split()[:3] == ["carol", "-", "-"]
+    for command in (("whois", "carol"), ("user", "show", "carol")):
+        assert "muted    everywhere until an admin ends it: loud\n" in ctl(*command).stdout
+        (told,) = data(ctl(*command, "--json"))["muted"]
+        assert (told["until"], told["reason"]) == (None, "loud")
+    assert "muted" not in data(ctl("whois", "carol", "--json", as_user="bob"))
+    ctl("unmute", "carol")
+    assert ctl("mutes").stdout == "none\n"
 
 
 def test_a_role_change_takes_effect_immediately(daemon: Daemon, ctl: Callable[..., Completed]) -> None:

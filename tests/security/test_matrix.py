@@ -191,6 +191,7 @@ TABLE: dict[str, list[Row]] = {
     "ban": [({"user": "victim"}, {"-": ADMINS})],
     "unban": [({"user": "banned"}, {"-": ADMINS})],
     "bans": [({}, {"-": ADMINS})],
+    "mutes": [({}, {"-": ADMINS})],
     "mute": [({"user": "victim"}, {"-": ADMINS}), ({"user": "victim", "room": ROOM}, MODERATION)],
     "unmute": [
         ({"user": "victim"}, {"-": ADMINS}),

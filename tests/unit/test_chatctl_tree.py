@@ -73,7 +73,7 @@ def test_an_empty_name_of_a_file_is_told_as_such(path: str, parameter: click.Par
 
 def test_short_and_long_names_are_the_same_command() -> None:
     commands = dict(COMMANDS)
-    for name in ("kick", "ban", "unban", "bans", "mute", "unmute", "revoke"):
+    for name in ("kick", "ban", "unban", "bans", "mute", "mutes", "unmute", "revoke"):
         assert commands[f"chatctl {name}"] is commands[f"chatctl user {name}"]
     assert commands["chatctl users"] is commands["chatctl user list"]
     for group in ("user", "room", "role", "invite", "held", "hook", "guest", "device", "cert"):

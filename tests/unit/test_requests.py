@@ -78,6 +78,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "user_remove": {"user": "bob"},
     "display_name": {"user": "bob", "display": "Robert"},
     "certificates": {},
+    "mutes": {},
     "device_add": {"secret_hash": "0a" * 32, "seconds": 3600},
     "guest_list": {},
     "guest_extend": {"user": "gil", "seconds": 60},
@@ -144,6 +145,7 @@ LONGEST = [
     ("announce", "body", 32 * 1024),
     ("rooms", "after", 264),
     ("who", "after", 32),
+    ("mutes", "after", 297),
 ]
 
 

@@ -92,6 +92,7 @@ _HANDLERS: dict[type[rq.Request], Callable[[Context, Any], JsonObject]] = {
     drq.DeviceAdd: devices.add,
     prq.Devices: certificate_list.devices,
     prq.Certificates: certificate_list.certificates,
+    prq.Mutes: queries.list_mutes,
     prq.UserRemove: removal.remove,
     prq.DisplayName: display_names.set_display,
     grq.GuestList: guests.list_guests,

@@ -200,13 +200,17 @@ class Context:
 
         The asker may know users in a common room, and everybody with the permission ``user.list``.
         """
+        if not self.knows_user(name):
+            raise unknown_user(name)
+        return self.state.users[name]
+
+    def knows_user(self, name: str) -> bool:
+        """Whether there is a user whom the asker may know of, see `acquaintance`."""
         user, mine = self.state.users.get(name), self.state.users.get(self.who.user)
         if user is None:
-            raise unknown_user(name)
+            return False
         meets = mine is not None and (mine is user or not mine.rooms.isdisjoint(user.rooms))
-        if not meets and not self.allows("user.list"):
-            raise unknown_user(name)
-        return user
+        return meets or self.allows("user.list")
 
     def roster(self, name: str) -> Room:
         """Return a room whose members the asker may know. Raises E404, E301.

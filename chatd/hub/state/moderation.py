@@ -6,6 +6,7 @@ from chatd.errors import ChatdError
 from chatd.hub.state import guests, leaving, rooms
 from chatd.hub.state.context import Context
 from chatd.hub.state.model import MUTES_LIMIT, User
+from chatd.hub.state.mutes import replaced
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
 from chatd.proto.text import check_new_name, visible
@@ -50,6 +51,7 @@ def ban(context: Context, request: rq.Ban) -> JsonObject:
     _refuse_protected(context, request.user)
     until = context.now + request.seconds * 1000 if request.seconds else None
     result = _reach(context, request.user, dry_run=request.dry_run) | {"until": until}
+    result["replaced"] = replaced(context, context.state.bans.get(request.user))
     if not request.dry_run:
         reason = visible(request.reason, newlines=False)
         context.emit("banned", user=request.user, until=until, reason=reason, by=context.who.user)
@@ -75,14 +77,14 @@ def mute(context: Context, request: rq.Mute) -> JsonObject:
     if request.room is not None:
         context.room(request.room)
     _refuse_too_many_mutes(context)
-    if request.dry_run:
-        return {}
     until = context.now + request.seconds * 1000 if request.seconds else None
-    reason = visible(request.reason, newlines=False)
-    context.emit(
-        "muted", user=request.user, room=request.room, until=until, reason=reason, by=context.who.user
-    )
-    return {}
+    former = replaced(context, context.state.mutes.get((request.user, request.room or "")))
+    if not request.dry_run:
+        reason = visible(request.reason, newlines=False)
+        context.emit(
+            "muted", user=request.user, room=request.room, until=until, reason=reason, by=context.who.user
+        )
+    return {"dry_run": request.dry_run, "until": until, "replaced": former}
 
 
 def unmute(context: Context, request: rq.Unmute) -> JsonObject:
@@ -94,7 +96,7 @@ def unmute(context: Context, request: rq.Unmute) -> JsonObject:
     sanction = context.state.mutes.get((request.user, request.room or "")) if known else None
     if sanction is None or not sanction.holds(context.now):
         where = f"in {request.room}" if request.room else "everywhere"
-        fix = "a mute in one room and one everywhere are ended separately: name the room, or none"
+        fix = "a mute in one room and one everywhere end separately, see /mutes or chatctl mutes"
         raise ChatdError("E410", f"{request.user} is not muted {where}", fix)
     reason = visible(request.reason, newlines=False)
     context.emit("unmuted", user=request.user, room=request.room, reason=reason, by=context.who.user)

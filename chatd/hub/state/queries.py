@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import groupby
 
+from chatd.hub.state import mutes
 from chatd.hub.state.context import Context
 from chatd.hub.state.entities import MEMBERS
 from chatd.hub.state.names import SortedNames
 from chatd.hub.state.rooms import describe
 from chatd.proto import requests as rq
 from chatd.proto.frames import JsonObject
+from chatd.proto.people_requests import Mutes
 
 # A page of a list ends at either limit, so that it fits one frame.
 PAGE_ENTRIES = 200
@@ -95,7 +97,13 @@ def whois(context: Context, request: rq.Whois) -> JsonObject:
         "banned": banned is not None and banned.holds(context.now),
         "written": written if mine is user or context.allows("user.list") else None,
         "removed": user.removed,
-    } | (_standing(context, request.user) if context.allows("user.list") else {})
+    } | _more(context, request.user)
+
+
+def _more(context: Context, user: str) -> JsonObject:
+    """Return what only some roles learn of a user."""
+    muted = {"muted": mutes.of_user(context, user)} if context.allows("moderate.mute") else {}
+    return muted | (_standing(context, user) if context.allows("user.list") else {})
 
 
 def _standing(context: Context, user: str) -> JsonObject:
@@ -152,6 +160,13 @@ def bans(context: Context, request: rq.Bans) -> JsonObject:
         return {"user": name, "until": ban.until, "reason": ban.reason, "by": ban.by, "at": ban.at}
 
     return page_of("bans", context.state.banned.at(context.now).between(request.after), entry)
+
+
+def list_mutes(context: Context, request: Mutes) -> JsonObject:
+    """List the mutes in force that the asker could end."""
+    page = page_of("mutes", mutes.names(context, request.after), lambda name: mutes.describe(context, name))
+    last = page["mutes"][-1] if page["mutes"] else None
+    return page | {"next": last and f"{last['user']}/{last['room'] or ''}"}
 
 
 def role_show(context: Context, request: rq.RoleShow) -> JsonObject:

@@ -175,6 +175,7 @@ const ANSWERS = {
   },
   users: () => ({ users: USERS.map(([user, role, state]) => ({ user, role, state, pinned: user === "alice", devices: 1, banned: false, removed: false, device_list: [device(user, "laptop", "ab")] })), more: false }),
   bans: () => ({ bans: [{ user: "mallory", until: Date.now() + 3 * DAY, reason: "spam", by: "alice", at: Date.now() - DAY }], more: false }),
+  mutes: () => ({ mutes: [{ user: "eve", room: "#lobby", until: null, reason: "loud", by: "alice", at: Date.now() - DAY }], more: false, next: "eve/#lobby" }),
   held_list: () => ({ held: [{ seq: 77, at: Date.now() - 600_000, room: "#lobby", user: "eve", device: "phone", kind: "text", word: "casino", body: "the casino door is open again" }], more: false }),
   held_approve: () => ({ user: "eve", room: "#lobby", published: 120, refused: null }),
   asks: () => ({ asks: [{ ask: "aa".repeat(32), user: "frank", device: "tablet", address: "192.0.2.9", words: "tiger opulent aardvark", at: Date.now() - 60_000 }], more: false }),

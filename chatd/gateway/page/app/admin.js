@@ -36,6 +36,11 @@ export class Admin extends RoomAdmin {
     return this.model.all("bans", "bans", "user");
   }
 
+  /** `[{user, room, until, reason, by, at}]`, with no room for a mute everywhere */
+  mutes() {
+    return this.model.all("mutes", "mutes", "user");
+  }
+
   /**
    * Mute in `room` or everywhere.
    * @param {string} user

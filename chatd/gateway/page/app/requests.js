@@ -4,7 +4,7 @@ import { Fault } from "./fault.js";
 
 /** Requests that may be sent again when it is unknown whether they arrived. */
 export const REPEATABLE = new Set(
-  ("history search rooms who whois unread messages reactions read users bans devices certificates " +
+  ("history search rooms who whois unread messages reactions read users bans mutes devices certificates " +
     "invite_list asks held_list guest_list audit stats role_show room_info join part topic away react " +
     "hold room_archive room_mode invite invite_create device_add").split(" "),
 );

@@ -6,7 +6,7 @@ import { ask, explain, openDialog } from "./dialogs.js";
 import { duration, secondsOf, when } from "./times.js";
 import { keyWords, verificationWords } from "./words.js";
 
-/** @typedef {{user: string, role: string, state: string, text: string, devices: any[], rooms: string[], banned: any}} Whois */
+/** @typedef {{user: string, role: string, state: string, text: string, devices: any[], rooms: string[], banned: any, muted?: any[]}} Whois */
 
 /**
  * @param {any} model
@@ -34,6 +34,7 @@ function details(model, who, acts, dialog) {
   return [
     h("div.row", {}, avatar(user, { size: "large", state: who.state }), h("span", {}, state)),
     who.rooms.length > 0 && h("p.small", {}, h("span.quiet", {}, "Shared rooms: "), who.rooms.join(", ")),
+    ...(who.muted ?? []).map((one) => h("p.small", {}, h("span.bad", {}, "Muted "), muted(one))),
     h("h3", {}, "Devices"),
     h(
       "ul.stack",
@@ -50,6 +51,12 @@ function details(model, who, acts, dialog) {
       user !== model.me && sanctions(model, user, acts).map(([label, act]) => button(label, then(act), { class: "danger" })),
     ),
   ].filter(Boolean);
+}
+
+/** @param {any} mute */
+function muted({ room, until, reason }) {
+  const end = until ? `until ${when(until)}` : "until somebody ends it";
+  return `${room ? `in ${room}` : "everywhere"} ${end}${reason ? `: ${reason}` : ""}`;
 }
 
 /** @param {any} model @param {string} user @param {any} acts @returns {[string, () => any][]} */

@@ -18,7 +18,7 @@ const TABS = [
   ["People", ["user.list"], PeopleTab],
   ["Waiting", ["message.review", "invite.create"], WaitingTab],
   ["Certificates", ["user.list"], CertificatesTab],
-  ["Bans", ["moderate.ban"], BansTab],
+  ["Bans", ["moderate.ban", "moderate.mute"], BansTab],
   ["Audit", ["audit.read"], AuditTab],
 ];
 

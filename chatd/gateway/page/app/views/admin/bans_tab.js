@@ -1,4 +1,4 @@
-// The bans in force, and guests, whose time ends by itself.
+// The bans and mutes in force, and guests, whose time ends by itself.
 
 import { h } from "../dom.js";
 import { ask } from "../dialogs.js";
@@ -15,11 +15,13 @@ export class BansTab {
   }
 
   async open() {
-    const bans = await this.model.admin.bans();
+    const bans = this.model.may("moderate.ban") ? await this.model.admin.bans() : null;
+    const mutes = this.model.may("moderate.mute") ? await this.model.admin.mutes() : null;
     const manages = this.model.may("guest.manage") || this.model.may("guest.sponsor");
     const guests = manages ? await this.model.admin.guests() : null;
     const parts = [
-      section("Bans", table("Bans", ["Name", "Until", "Reason", "By", ""], bans.map((/** @type {any} */ one) => this.#ban(one)), "Nobody is banned.")),
+      bans && section("Bans", table("Bans", ["Name", "Until", "Reason", "By", ""], bans.map((/** @type {any} */ one) => this.#ban(one)), "Nobody is banned.")),
+      mutes && section("Mutes", table("Mutes", ["Name", "Where", "Until", "Reason", "By", ""], mutes.map((/** @type {any} */ one) => this.#mute(one)), "Nobody is muted.")),
       guests && section("Guests", table("Guests", ["Name", "Sponsor", "Ends", ""], guests.map((/** @type {any} */ one) => this.#guest(one)), "There is no guest.")),
     ];
     this.element.replaceChildren(.../** @type {HTMLElement[]} */ (parts.filter(Boolean)));
@@ -38,6 +40,22 @@ export class BansTab {
         },
       });
     return [one.user, one.until ? when(one.until) : "somebody ends it", one.reason, one.by, buttons(["End\u2026", end])];
+  }
+
+  /** @param {any} one */
+  #mute(one) {
+    const where = one.room ?? "everywhere";
+    const end = () =>
+      ask({
+        title: `End the mute of ${one.user} ${one.room ? `in ${one.room}` : where}?`,
+        fields: [{ name: "reason", label: "Reason" }],
+        yes: "End the mute",
+        act: async ({ reason }) => {
+          await this.model.admin.unmute(one.user, { room: one.room ?? undefined, reason });
+          this.page.done(`${one.user} may write again.`);
+        },
+      });
+    return [one.user, where, one.until ? when(one.until) : "somebody ends it", one.reason, one.by, buttons(["End\u2026", end])];
   }
 
   /** @param {any} one */
