@@ -14,6 +14,8 @@ from nats.aio.client import Client
 from chatd.cluster.nats_address import NatsAddress
 
 CONNECT_SECONDS: Final = 1.0
+# TLS with another machine takes longer.
+OUTSIDE_SECONDS: Final = 2.0
 
 
 async def connect(address: NatsAddress, first: int) -> Client:
@@ -49,7 +51,7 @@ async def _connect(url: str, address: NatsAddress) -> Client:
     )
     try:
         # It would try for two minutes.
-        await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        await asyncio.wait_for(connecting, OUTSIDE_SECONDS if address.outside else CONNECT_SECONDS)
     except BaseException:
         trying = False
         await _give_up(client)

@@ -6,6 +6,7 @@ and nats-client.key, for servers that ask for a certificate; nats-login.key, one
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,6 +34,11 @@ OUTSIDE_FILES: Final = (CA_FILE, *CLIENT_FILES, LOGIN_FILE)
 # What chatd's own servers take; NATS takes 1 MiB unless told.
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
 _CREATE_SECONDS: Final = 5.0
+# Servers that have just started elect a leader of JetStream first, and do not know each other at once.
+PATIENCE_SECONDS: Final = 15.0
+_PAUSE_SECONDS: Final = 0.5
+_NO_LEADER: Final = 10008
+_NO_PEERS: Final = 10005
 
 
 def outside_address(home: Path, settings: Settings) -> NatsAddress:
@@ -117,12 +123,17 @@ def unreachable(urls: Sequence[str], why: str) -> ChatdError:
     return ChatdError("E607", f"none of {', '.join(urls)} can be used: {why}", fix)
 
 
+class NotYetError(OSError):
+    """The servers have to agree among each other first."""
+
+
 async def judge_outside(client: Client) -> None:
-    """Raise E625 if the servers, or the stream that they have, do not suit; and what nats-py raises."""
+    """Raise E625 if the servers, or their stream, do not suit; `NotYetError`; and what nats-py raises."""
     if client.max_payload < PAYLOAD_BYTES:
         reason = f"the NATS server takes messages of {client.max_payload} bytes"
         raise ChatdError("E625", reason, "on each of them set: max_payload: 2MB")
     answer = await _api(client, f"STREAM.INFO.{STREAM}")
+    _require_agreed(answer)
     if "error" in answer and answer["error"].get("err_code") != NO_STREAM:
         raise ChatdError(
             "E625", f"NATS refuses: {answer['error'].get('description')}", "enable JetStream there"
@@ -146,7 +157,25 @@ async def _ask_nodes(link: NatsThread, take: Callable[[bytes], bool]) -> None:
     await ask_all(await link.connected(), STATUS_SUBJECT, {"at": 0}, take, ANSWERS_SECONDS)
 
 
+def _require_agreed(answer: dict[str, Any]) -> None:
+    error = answer.get("error") or {}
+    if error.get("err_code") in (_NO_LEADER, _NO_PEERS):
+        raise NotYetError(str(error.get("description")))
+
+
 async def _prepare(link: NatsThread) -> None:
+    deadline = link.loop.time() + PATIENCE_SECONDS
+    while True:
+        try:
+            await _prepare_now(link)
+            return
+        except NotYetError:
+            if link.loop.time() >= deadline:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _prepare_now(link: NatsThread) -> None:
     client = await link.connected()
     await judge_outside(client)
     answer = await _api(client, f"STREAM.INFO.{STREAM}")
@@ -156,6 +185,7 @@ async def _prepare(link: NatsThread) -> None:
             raise ChatdError("E409", reason, f"use an account of its own; or: nats stream rm {STREAM}")
         return
     answer = await _api(client, f"STREAM.CREATE.{STREAM}", stream_config(OUTSIDE_REPLICAS))
+    _require_agreed(answer)
     if "error" in answer:
         reason = (
             f"NATS makes no stream with {OUTSIDE_REPLICAS} replicas: {answer['error'].get('description')}"
