@@ -367,6 +367,8 @@ class Controller:
             self._move_on(event.room, room_text.why_removed(event))
         elif isinstance(event, ev.RoomRemoved) and about_here:
             self._move_on(event.room, render.describe(event) or "")
+        elif isinstance(event, ev.Parted) and own:
+            self.model.note(room_text.why_removed(event), kind="error")
 
     @contextmanager
     def _moving_on(self) -> Iterator[None]:

@@ -22,8 +22,8 @@ ROWS = 10
 REDACTED_LIMIT = 1_000
 # In a panel narrower than this many letters, the room and time columns are hidden.
 NARROW_CHARS = 62
-# A text in the list has at least so many before it is cut.
-MIN_CHARS = 30
+# Of a text in the list, without the writer, at least so many.
+MIN_CHARS = 20
 
 # Starts a search for a query; calls back with the messages, newest first, and what there is to say of them.
 Find = Callable[[str, Callable[[list[Message], str], None], Refuse], None]
@@ -45,7 +45,6 @@ class SearchPanel(Panel):
         super().__init__(parent, theme, "Search")
         self._find, self._title_of, self._go, self._times = find, title, go, times
         self._found: dict[str, Message] = {}
-        self._chars = 0  # that fit the column of the texts, about
         self._texts: dict[str, str] = {}  # of the rows, in full
         # Redactions since the panel opened: a result may have been computed before one and arrive after it.
         self._redacted: deque[RedactedRange] = deque(maxlen=REDACTED_LIMIT)
@@ -91,19 +90,26 @@ class SearchPanel(Panel):
         self._texts.clear()
         self._found = {str(event.seq): event for event in events if not self._is_redacted(event)}
         hits = Hits(self._query.get())
-        # As long as the column, so that the first word found is in it.
-        self._chars = max(MIN_CHARS, self._text_width() // self.theme.body.measure("e"))
         for key, event in self._found.items():
             room = self._title_of(event.room)
             time = f"{self._times.day(event.at)} {self._times.clock(event.at, seconds=False)}"
             where = f"{room} " if self._narrow else ""
             head = f"{where}{render.safe(event.user)}: "
-            self._texts[key] = head + _marked(hits.excerpt(event.body, limit=self._chars - len(head)))
+            self._texts[key] = self._excerpt(head, event.body, hits)
             self.list.insert("", "end", key, values=(f" {room}", time))
         self._shorten()
         self._state.configure(text=told)
         if self.focus_get() is self.list:
             self._focus_first()  # the arrow keys need a selected row, and the old one is gone
+
+    def _excerpt(self, head: str, body: str, hits: Hits) -> str:
+        """Return a row's text; of one that does not fit its column, a part around the first word found."""
+        font, width = self.theme.body, self._text_width()
+        text = head + _marked(hits.excerpt(body))
+        if font.measure(text) <= width:
+            return text
+        chars = max(MIN_CHARS, width // font.measure("e") - len(head))
+        return head + _marked(hits.excerpt(body, limit=chars))
 
     def _text_width(self) -> int:
         return int(self.list.column("#0", "width")) - 4 * self.theme.unit

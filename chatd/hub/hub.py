@@ -270,10 +270,11 @@ class Hub:
 
     def record(self, context: Context) -> None:
         """Record a context's events, and tell workers and rooms what has changed with them."""
-        changes = [event for event in context.events if event["type"] in ABOUT_ONE_USER]
+        # First, as whoever gets another role is then removed from rooms because of it.
+        for event in context.events:
+            if event["type"] in ABOUT_ONE_USER:
+                self._door.tell(event)
         self.recorder.record(context)
-        for event in changes:
-            self._door.tell(event)
         for user in context.presence_changed:
             self._fanout.presence(user, *self.sessions.state_of(user))
         context.presence_changed.clear()

@@ -18,7 +18,7 @@ from chatctl.client import AnyEvent, CaughtUp, Client, Connected
 from chatd.errors import ChatdError
 from chatd.pki.authority import Authority
 from chatd.pki.identity import Identity, read_identity, write_identity
-from chatd.proto.events import Message
+from chatd.proto.events import Message, Parted, Standing
 from tests.support.certificates import DEVICE, forge, signer
 from tests.support.daemon import Daemon, running, wait_until
 from tests.support.lines import next_line
@@ -87,6 +87,21 @@ def test_the_welcome_has_the_role_of_now(daemon: Daemon, bob: Identity) -> None:
         assert "room.create" not in client.welcome.permissions
         daemon.chatctl("role", "set", "bob", "user")
         wait_until(lambda: client.welcome is not None and "room.create" in client.welcome.permissions)
+
+
+def test_a_removal_comes_after_the_role_that_is_its_reason(daemon: Daemon, bob: Identity) -> None:
+    with Client(bob) as client:
+        caught_up(client)
+        client.request("create", room="#nook")
+        daemon.chatctl("role", "set", "bob", "guest")
+        told: list[str] = []
+        while "parted" not in told:
+            event = client.next_event(TIMEOUT)
+            assert event is not None
+            if isinstance(event, Standing | Parted):
+                told.append(event.type)
+        assert told == ["standing", "parted"]
+        daemon.chatctl("role", "set", "bob", "user")
 
 
 def test_messages_between_welcome_and_going_live_are_delivered(alice: Identity, bob: Identity) -> None:

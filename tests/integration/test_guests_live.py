@@ -45,7 +45,7 @@ def test_a_guest_ends_everywhere_and_for_good(daemon: Daemon, tmp_path: Path) ->
     daemon.chatd("restart")
     again = daemon.run("chat", "--identity", str(path), "send", "legal", "me again", check=False)
     assert again.returncode == 4
-    assert "the time of gil as a guest has ended (E219)" in again.stderr
+    assert "the time of gil as a guest has ended: the case is closed (E219)" in again.stderr
     assert "E219" in daemon.run("chatctl", "explain", "E219").stdout
 
 

@@ -147,6 +147,16 @@ def test_the_window_moves_on_from_a_removed_room(control: Controller, network: F
     assert not control.model.conversation(LOBBY).message(6)
 
 
+def test_a_removal_from_another_room_is_told_here(control: Controller, network: FakeNetwork) -> None:
+    put_out = parted(11, "alice", WAR).model_copy(update={"by": "server", "reason": "closed to guests"})
+    control._take(put_out)
+    assert control.model.current == LOBBY
+    assert control.model.here.rows[-1].body == "you were removed from #war by server: closed to guests"
+    rows = len(control.model.here.rows)
+    control._take(parted(12, "alice", DIRECT))
+    assert len(control.model.here.rows) == rows, "who leaves knows it"
+
+
 def test_a_page_that_would_leave_a_gap_is_ignored(control: Controller, network: FakeNetwork) -> None:
     first = 10_000
     many = range(first, first + ROWS_LIMIT + TRIM_STEP)
