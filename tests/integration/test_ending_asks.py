@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from chatctl.client import Sent, state_folder
+from chatctl.client._state_store import FileStore
 from chatd.pki.identity import read_identity
 from tests.support.askers import AskingProgram, asks
 from tests.support.daemon import BIN, Daemon, running, wait_until
@@ -105,7 +107,11 @@ def test_a_revoked_identity_makes_way(daemon: Daemon, tmp_path: Path) -> None:
     lost = daemon.run("chat", "--identity", str(path), "whoami", check=False)
     assert "E206" in lost.stderr and "chat device add NEW" in lost.stderr
     old = path.read_bytes()
+    store = FileStore(state_folder(read_identity(path), daemon.environ))
+    store.add(Sent("0" * 32, "#lobby", "typed in the tunnel", "text", None))
+    store.close()
     done = join(daemon, code, path)
+    assert "not sent to #lobby: typed in the tunnel" in done.stderr
     assert (done.returncode, f"revoked; it is now {path}.old" in done.stderr) == (0, True)
     assert read_identity(path).user == "jim"
     assert path.with_name("identity.pem.old").read_bytes() == old
