@@ -5,7 +5,16 @@ from __future__ import annotations
 from chatctl.client._notices import Sent
 from chatctl.client._session import send_frame
 from chatd.errors import ChatdError
-from chatd.proto.frames import HEADER_SIZE, INTEGER_LIMIT, STRING_LIMIT, JsonObject, decode, encode
+from chatd.proto.frames import (
+    FRAME_LIMIT,
+    HEADER_SIZE,
+    INTEGER_LIMIT,
+    STRING_LIMIT,
+    JsonObject,
+    compact,
+    decode,
+    encode,
+)
 
 KINDS = ("text", "action", "snippet")
 
@@ -53,7 +62,9 @@ def check_request(frame: JsonObject) -> None:
         name = next(name for name, value in frame.items() if not _is_json(value))
         raise _wrong_field(frame, name, "is not JSON") from None
     except ValueError:
-        raise ChatdError("E401", "the message is too long to be sent") from None
+        size = HEADER_SIZE + len(compact(frame))
+        reason = f"the message takes {size} bytes on the wire; at most {FRAME_LIMIT} can be sent"
+        raise ChatdError("E401", reason) from None
 
 
 def _is_json(value: object) -> bool:

@@ -117,7 +117,12 @@ def describe(event: AnyEvent, quote: Quote | None = None) -> str | None:
         case ev.Expired():
             if not event.count:
                 return None  # reactions only
-            return f"{event.count} messages of {safe(event.room)} reached their age limit and were deleted"
+            what, how = (
+                ("message", "its age limit and was")
+                if event.count == 1
+                else ("messages", "their age limit and were")
+            )
+            return f"{event.count} {what} of {safe(event.room)} reached {how} deleted"
         case ev.Standing():
             return _standing(event)
         case ev.GuestReminded() | ev.MessageRefused() | ev.Attention():

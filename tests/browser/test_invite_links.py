@@ -80,13 +80,14 @@ def test_joining_does_not_wait_for_a_question_of_the_browser(
 def test_a_command_that_leads_elsewhere_leaves_no_draft(
     served: tuple[Daemon, Https], context: BrowserContext
 ) -> None:
+    served[0].add_user("vera")
     page = opened(context, address(served, "ulf"))
     expect_chat(page, "ulf")
-    page.get_by_label("Message #lobby").fill("/msg admin hello")
+    page.get_by_label("Message #lobby").fill("/msg vera hello")
     page.keyboard.press("Enter")
     expect(page.get_by_role("article").last).to_contain_text("hello")
     expect(page.get_by_text("draft", exact=True)).to_have_count(0)
-    page.get_by_label("Message @admin").fill("/join lobby")
+    page.get_by_label("Message @vera").fill("/join lobby")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Message #lobby")).to_have_value("")
     # What is typed right before a reload is there after it.

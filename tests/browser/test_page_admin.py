@@ -81,7 +81,7 @@ def test_a_ban_shows_whom_it_hits_and_asks(page: Page) -> None:
     page.get_by_role("button", name="Actions for bob").click()
     page.get_by_role("menuitem", name="Ban").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("It ends 1 sessions.")
+    expect(dialog).to_contain_text("It ends 1 session.")
     assert _asked(page, "ban") == [{"kind": "ban", "user": "bob", "dry_run": True}]
     dialog.get_by_label("For how long").fill("soon")
     dialog.get_by_role("button", name="Ban", exact=True).click()

@@ -94,6 +94,36 @@ def test_identity_room_and_draft_outlive_a_reload(page: Page) -> None:
     page.get_by_label("Message #lobby").fill("")
 
 
+def _write_in_another_tab(context: BrowserContext, page: Page, typed: str, kept: list[str]) -> None:
+    """Take the session over, type, and close that tab once the drafts are ``kept``."""
+    other = context.new_page()
+    other.goto(page.url)
+    other.get_by_role("button", name="Use this tab").click()
+    box = other.get_by_label("Message #lobby")
+    expect(box).to_be_enabled()
+    expect(page.get_by_label("This chat is open in another tab")).to_be_disabled()
+    box.press_sequentially(typed)
+    wait_until(lambda: other.evaluate(KEPT_DRAFTS) == kept, what="the drafts to be kept")
+    expect(other.locator(".pending")).to_have_count(0)
+    other.close()
+
+
+def test_the_tab_that_takes_over_has_the_draft_of_the_one_before(context: BrowserContext, page: Page) -> None:
+    box = page.get_by_label("Message #lobby")
+    box.fill("ONE")
+    wait_until(lambda: page.evaluate(KEPT_DRAFTS) == ["ONE"], what="the draft to be kept")
+    _write_in_another_tab(context, page, " TWO", ["ONE TWO"])
+    expect(box).to_have_value("ONE TWO")
+    page.reload()
+    expect(box).to_have_value("ONE TWO")
+    _write_in_another_tab(context, page, "\n", [])
+    expect(box).to_be_enabled()
+    expect(box).to_have_value("")
+    page.reload()
+    expect(box).to_be_enabled()
+    expect(box).to_have_value("")
+
+
 def test_another_invite_does_not_replace_the_identity(page: Page, served: tuple[Daemon, Https]) -> None:
     daemon, _ = served
     page.evaluate("code => { location.hash = code; }", _code(daemon, "dave"))
@@ -149,7 +179,9 @@ def _revoked_tablet(browser: Browser, served: tuple[Daemon, Https], user: str) -
 
 def test_a_revoked_browser_says_what_to_do(browser: Browser, served: tuple[Daemon, Https]) -> None:
     page = _revoked_tablet(browser, served, "erin")
+    page.reload()
     expect(page.locator(".status")).to_contain_text("To do:")
+    expect(page.get_by_role("heading", level=1, name="#lobby")).to_be_visible()
     page.get_by_role("button", name="Use a new invite").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(page.get_by_label("Invite")).to_be_visible()

@@ -443,6 +443,8 @@ def test_messages_that_no_server_accepts_are_refused_immediately(
     for body, code in (("x" * 32_769, "E401"), ("\ud800", "E402"), ("\x01" * 32_768, "E401")):
         with pytest.raises(ChatdError, match=code):
             client.send("#lobby", body)
+    with pytest.raises(ChatdError, match=r"takes 65\d\d\d bytes on the wire; at most 65536 can be sent"):
+        client.send("#lobby", "\u00e9" * 32_768)
     assert client.unsent == 0
 
 

@@ -138,13 +138,14 @@ const ANSWERS = {
     return { members: users.map(([user, role, state, text]) => ({ user, role, state, text })), more: false };
   },
   unread: (server) => ({ rooms: server.unread ?? [], cursor: server.seq, more: false }),
-  rooms: () => ({ rooms: [["#deploys", "what goes out"], ["#incident", "db1 is swapping"], ["#lobby", ""], ["#board", "by invitation"]].map(([room, topic]) => ({ room, topic, members: 5, joined: room !== "#board", invited: room === "#board", guests: false, archived: false, mode: "open", history: "all" })), more: false }),
+  rooms: () => ({ rooms: [["#deploys", "what goes out"], ["#incident", "db1 is swapping"], ["#lobby", ""], ["#security", "closed"], ["#random", ""], ["#board", "by invitation"]].map(([room, topic]) => ({ room, topic, members: 5, joined: room !== "#board", invited: room === "#board", guests: false, archived: false, mode: room === "#security" ? "members" : "open", history: "all" })), more: false }),
   whois: (server, { user }) => ({ user, role: user === "alice" ? "admin" : "user", state: "online", text: "", rooms: ["#incident", "#lobby"], banned: false, devices: [device(user, "firefox", user === "alice" ? "ab" : "ef"), device(user, "old", "01", { revoked: true })] }),
   devices: () => ({ certificates: certificates().filter((one) => one.user === "alice"), more: false }),
   certificates: () => ({ certificates: certificates(), more: false }),
-  room_info: (server, { room }) => ({ room, topic: "db1 is swapping; both replicas are behind", guests: false, members: 5, archived: false, mode: "open", history: "all", owners: ["alice"], invitations: [] }),
+  room_info: (server, { room }) => ({ room, topic: "db1 is swapping; both replicas are behind", guests: false, members: 5, archived: false, mode: "open", history: "all", joined: true, owners: server.owners ?? ["alice"], invitations: server.invitations ?? [] }),
   search: (server, { query, before }) => {
-    const all = [...server.logs.values()].flat().filter((event) => event.body?.includes(query.split(" ")[0]) && (!before || event.seq < before));
+    if (server.found && !server.found(query)) return { events: [], more: false, partial: false };
+    const all = [...server.logs.values()].flat().filter((event) => event.body?.includes(query.split(" ")[0].replaceAll("*", "")) && (!before || event.seq < before));
     return { events: all.sort((one, other) => other.seq - one.seq).slice(0, 50), more: all.length > 50, partial: false };
   },
   reactions: () => ({ reactions: [{ text: "+1", count: 2, users: ["bob", "carol"] }], more: false }),

@@ -37,11 +37,8 @@ export class Client {
     });
     this.tabs = new TabLock({
       got: () => this.background(() => this.#begin()),
-      waits: () => this.#phase("other-tab"),
-      lost: () => {
-        this.uplink.stop();
-        this.#phase("other-tab");
-      },
+      waits: () => this.#otherTab(),
+      lost: () => this.#otherTab(),
     });
   }
 
@@ -81,7 +78,7 @@ export class Client {
   async forget() {
     this.uplink.stop();
     this.#phase("no-identity");
-    this.memory.isOver = true;
+    this.memory.release();
     await this.store.clear();
     this.tabs.release();
     globalThis.location.reload();
@@ -201,6 +198,12 @@ export class Client {
     }
     this.#countUnsent();
     this.#connect();
+  }
+
+  #otherTab() {
+    this.uplink.stop();
+    this.memory.release();
+    this.#phase("other-tab");
   }
 
   #connect() {

@@ -28,7 +28,8 @@ export class Conversation extends RowList {
     super();
     this.name = name;
     this.topic = "";
-    this.mode = "open";
+    /** "open", "members", "read-only"; "" as long as it is unknown. */
+    this.mode = "";
     this.archived = false;
     this.draft = "";
     this.read = new ReadState();

@@ -1,6 +1,6 @@
 /** Sentences about events. All functions are pure, and all texts are safe to show. */
 
-import { beginning, dmMembers, line } from "./text.js";
+import { beginning, counted, dmMembers, line } from "./text.js";
 
 /** What is special about the modes of rooms. @type {Map<string, string>} */
 const MODES = new Map([
@@ -66,7 +66,7 @@ const SENTENCES = {
     return `${author(e)} deleted a message${whose}${because(e.reason)}`;
   },
   expired: (e) =>
-    e.count ? `${e.count} messages of ${line(e.room)} reached their age limit and were deleted` : null,
+    e.count ? `${counted(e.count, "message")} of ${line(e.room)} reached ${e.count === 1 ? "its age limit and was" : "their age limit and were"} deleted` : null,
   held: (e) =>
     `the messages of ${line(e.room)} are ${e.on ? "" : "no longer "}held, says ${author(e)}${because(e.reason)}`,
   archived: (e) =>
@@ -114,6 +114,15 @@ const SENTENCES = {
  */
 export function describe(event) {
   return Object.hasOwn(SENTENCES, event.type) ? SENTENCES[event.type](event) : null;
+}
+
+/**
+ * Tell whom others have removed from a room; "" for who left.
+ * @param {any} event
+ */
+export function removal(event) {
+  if (event.by === event.user) return "";
+  return `you were removed from ${place(event.room)} by ${author(event)}${because(event.reason)}`;
 }
 
 /** @param {any} e */

@@ -1,5 +1,6 @@
 /** The error that a person can act on; its code is one of docs/protocol.md, section 13. */
 
+import { inPage } from "./page_ways.js";
 import { line } from "./text.js";
 
 /** Reason and remedy of the codes that this client produces itself. */
@@ -36,7 +37,7 @@ export class Fault extends Error {
     this.name = "Fault";
     this.code = line(code);
     this.reason = line(reason) || ownReason;
-    this.fix = line(fix) || ownFix;
+    this.fix = inPage(line(fix)) || ownFix;
   }
 }
 

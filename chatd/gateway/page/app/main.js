@@ -10,19 +10,40 @@ import { WelcomePage } from "./views/welcome_page.js";
 
 const ADMIN = "#admin";
 const INVITE_CHARS = 58;
+const INVITE = "chatd.invite";
 
 /** Take the invite out of the address, so that neither history nor a bookmark keeps it. */
 function inviteOfLink() {
   const text = decodeURIComponent(location.hash.slice(1));
   if (text.replace(/[^0-9a-z]/gi, "").length < INVITE_CHARS) return "";
-  history.replaceState(null, "", location.pathname);
+  history.replaceState(null, "", location.pathname + location.search);
+  keepInvite(text);
   return text;
+}
+
+/** Keep the invite of this tab across reloads; "" once it has served. @param {string} text */
+function keepInvite(text) {
+  try {
+    if (text) sessionStorage.setItem(INVITE, text);
+    else sessionStorage.removeItem(INVITE);
+  } catch {
+    // The browser keeps nothing.
+  }
+}
+
+/** The invite that a reload has interrupted. */
+function keptInvite() {
+  try {
+    return sessionStorage.getItem(INVITE) ?? "";
+  } catch {
+    return "";
+  }
 }
 
 /** @param {ChatModel} model @param {HTMLElement} root */
 export async function run(model, root) {
   applyTheme();
-  let code = inviteOfLink();
+  let code = inviteOfLink() || keptInvite();
   /** A tab that has not joined was asked to let this one go first. */
   let asked = false;
   /** @type {any} */
@@ -34,6 +55,7 @@ export async function run(model, root) {
     shown = element;
   };
   const welcome = new WelcomePage(model);
+  const wait = h("main.page", {}, h("p.quiet", { role: "status" }, "Connecting\u2026"));
   const view = async () => {
     if (code && !asked && model.phase === "other-tab" && !model.me) {
       asked = true;
@@ -45,7 +67,11 @@ export async function run(model, root) {
         code = "";
         await welcome.redeem(given);
       }
+    } else if (model.phase === "connecting" && !model.me && !chat) {
+      // Whose page it is shows in a moment; a browser without a key is asked for an invite.
+      show(wait);
     } else if (model.phase !== "starting") {
+      if (!code) keepInvite("");
       chat ??= new ChatPage(model);
       if (code && isLost(model)) {
         const given = code;

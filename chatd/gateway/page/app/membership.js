@@ -1,6 +1,6 @@
 /** Who is in a room, who is here, and what this user may do. */
 
-import { describe } from "./describe.js";
+import { describe, removal } from "./describe.js";
 import { line } from "./text.js";
 
 /** Bounds what a server can make this page keep. */
@@ -16,6 +16,18 @@ export function leave(state, where) {
   state.touch("rooms", "members");
 }
 
+/**
+ * Note that this user is not in a room, and why; "" for somebody who left.
+ * @param {ChatState} state
+ * @param {Conversation} where
+ * @param {string} why
+ */
+export function putOut(state, where, why) {
+  const draft = where.draft ? "; what you have not sent there is kept as a draft" : "";
+  if (why && state.joined.has(where.name)) state.tell("removal", "", `${why}${draft}`);
+  leave(state, where);
+}
+
 /** @param {ChatState} state @param {any} event @param {Conversation} where */
 export function membership(state, event, where) {
   if (event.type === "parted") where.members.delete(line(event.user));
@@ -28,7 +40,7 @@ export function membership(state, event, where) {
     where.left = false;
   } else if (event.user === state.me) {
     where.partedAt = event.seq;
-    leave(state, where);
+    putOut(state, where, removal(event));
   }
   state.touch("members", "rooms");
 }

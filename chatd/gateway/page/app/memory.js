@@ -19,8 +19,8 @@ export class Memory {
   #drafts = new Map();
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #timer;
-  /** Everything was forgotten: keep nothing more. */
-  isOver = false;
+  /** Another tab has the session, or everything was forgotten: nothing more is written. */
+  #isOver = false;
   #saved = "";
   #owner = "";
 
@@ -35,12 +35,26 @@ export class Memory {
     this.session = session;
   }
 
-  /** Show what earlier pages have kept; the session goes on behind it. */
+  /** Keep nothing more: what this tab has not written yet is older than what the next one writes. */
+  release() {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#dirty.clear();
+    this.#drafts.clear();
+    unpark();
+  }
+
+  /** Show what earlier pages, or other tabs meanwhile, have kept; the session goes on behind it. */
   async load() {
     const { state, session } = this;
     const cursor = await this.store.get("keep", "cursor");
     this.#owner = (await this.store.get("keep", "owner")) ?? "";
-    for (const [name, text] of await this.store.all("drafts")) state.conversation(String(name)).draft = text;
+    const drafts = await this.store.all("drafts");
+    // Another tab may have sent one.
+    for (const one of state.conversations.values()) one.draft = "";
+    for (const [name, text] of drafts) state.conversation(String(name)).draft = text;
+    this.#isOver = false;
     for (const [name, text] of parked()) {
       state.conversation(name).draft = text;
       await this.keepDraft(name, text);
@@ -53,6 +67,7 @@ export class Memory {
       if (!cursor) continue;
       where.rows = kept.rows.map((/** @type {any} */ row) => makeRow(row));
       where.topic = kept.topic;
+      where.mode = kept.mode ?? "";
       where.loaded = true;
       where.revision += 1;
       if (kept.joined) state.joined.add(where.name);
@@ -94,14 +109,16 @@ export class Memory {
 
   /** Save a draft at once: the page may be reloaded right after the last key. @param {string} name @param {string} text */
   async keepDraft(name, text) {
+    if (this.#isOver) return;
     this.#drafts.set(name, text);
     await this.store.write([["drafts", name, text || undefined]]);
     if (this.#drafts.get(name) === text) this.#drafts.delete(name);
+    if (!this.#drafts.size) unpark();
   }
 
   /** Put drafts that are not saved where it takes no time: the page goes away. */
   park() {
-    if (this.isOver || !this.#drafts.size) return;
+    if (this.#isOver || !this.#drafts.size) return;
     try {
       sessionStorage.setItem(PARKED, JSON.stringify([...this.#drafts]));
     } catch {
@@ -113,6 +130,7 @@ export class Memory {
   async save() {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    if (this.#isOver) return;
     /** @type {Write[]} */
     const writes = [...this.#drafts].map(([name, text]) => ["drafts", name, text || undefined]);
     const { cursor, lineage } = this.session;
@@ -126,6 +144,7 @@ export class Memory {
     try {
       await this.store.write(writes);
       this.#saved = now;
+      if (!this.#drafts.size) unpark();
     } catch (error) {
       for (const name of dirty) this.#dirty.add(name);
       throw error;
@@ -142,7 +161,7 @@ export class Memory {
     const rows = where.rows.filter((row) => row.state === "log").slice(-ROWS_KEPT).reverse();
     const tooMuch = rows.findIndex((row) => (chars += row.body.length) > CHARS_KEPT);
     const fitting = (tooMuch < 0 ? rows : rows.slice(0, tooMuch)).reverse();
-    return { rows: fitting, topic: where.topic, joined };
+    return { rows: fitting, topic: where.topic, mode: where.mode, joined };
   }
 
   #later() {
@@ -154,9 +173,17 @@ export class Memory {
 function parked() {
   try {
     const found = JSON.parse(sessionStorage.getItem(PARKED) ?? "[]");
-    sessionStorage.removeItem(PARKED);
+    unpark();
     return found.map((/** @type {any[]} */ [name, text]) => [String(name), String(text)]);
   } catch {
     return [];
+  }
+}
+
+function unpark() {
+  try {
+    sessionStorage.removeItem(PARKED);
+  } catch {
+    // The browser keeps nothing.
   }
 }

@@ -240,6 +240,7 @@ export class ChatModel extends RoomModel {
   #caughtUp() {
     this.client.background(async () => {
       await this.markers.count();
+      await this.learnModes();
       if (this.current && this.isIn(this.current)) await this.enter(this.current);
     });
   }

@@ -3,7 +3,7 @@
 import { HistoryModel } from "./history.js";
 import { setMember } from "./membership.js";
 import { Markers } from "./markers.js";
-import { line } from "./text.js";
+import { dmMembers, line } from "./text.js";
 
 /** The state, and what a person does with conversations. */
 export class RoomModel extends HistoryModel {
@@ -23,11 +23,24 @@ export class RoomModel extends HistoryModel {
   async enter(address) {
     const name = this.resolve(address);
     if (name.startsWith("#") && !this.joined.has(name)) await this.joinRoom(name);
-    this.#switch(name);
+    await this.#find(name);
+    this.show(name);
+    // What this browser has kept is shown without a connection, too.
+    if (this.phase !== "connected" && this.conversation(name).loaded) return;
     await this.load(name);
     if (this.phase !== "connected") return;
     if (name.startsWith("#")) await this.#describe(name);
     await this.loadMembers(name);
+  }
+
+  /** Refuse a new conversation with somebody who does not exist. @param {string} name */
+  async #find(name) {
+    if (this.phase !== "connected" || this.conversations.has(name)) return;
+    for (const user of dmMembers(name).filter((one) => one !== this.me)) {
+      await this.request("whois", { user }).catch((error) => {
+        if (error.code === "E405") throw error;
+      });
+    }
   }
 
   /** Ask for topic and mode: the log may have them before the first page. @param {string} room */
@@ -74,6 +87,18 @@ export class RoomModel extends HistoryModel {
    */
   rooms(archived = false) {
     return this.all("rooms", "rooms", "room", { archived });
+  }
+
+  /** Learn which of this user's rooms are private, once: the welcome names them only. */
+  async learnModes() {
+    const unknown = [...this.joined].some((name) => name.startsWith("#") && !this.conversation(name).mode);
+    if (!unknown || !this.may("room.list")) return;
+    for (const one of await this.rooms()) {
+      const where = this.joined.has(one.room) ? this.conversation(one.room) : null;
+      // What an event has told meanwhile is newer.
+      if (where) where.mode ||= String(one.mode);
+    }
+    this.touch("rooms");
   }
 
   /**
@@ -146,10 +171,11 @@ export class RoomModel extends HistoryModel {
     this.touch("rooms");
   }
 
-  // -- inside
-
-  /** @param {string} name */
-  #switch(name) {
+  /**
+   * Put a conversation on the screen as it is here; "" for none.
+   * @param {string} name
+   */
+  show(name) {
     if (this.current && this.current !== name && this.here) {
       this.here.read.leaveView();
       this.here.trim();
@@ -159,6 +185,8 @@ export class RoomModel extends HistoryModel {
     this.markRead();
     this.touch("rooms", "rows", "members", "state");
   }
+
+  // -- inside
 
   /** Count nothing here as unread any more. */
   markRead() {

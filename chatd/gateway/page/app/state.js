@@ -22,7 +22,7 @@ const NOTICES_LIMIT = 50;
  *
  * @typedef {object} Notice Something to tell the person now; dismiss it with `model.dismiss(id)`.
  * @property {number} id
- * @property {"info"|"error"|"mention"|"announcement"} kind
+ * @property {"info"|"error"|"mention"|"announcement"|"removal"} kind
  * @property {string} title
  * @property {string} text
  * @property {string} fix what to do, "" for nothing

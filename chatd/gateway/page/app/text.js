@@ -141,3 +141,12 @@ export function beginning(body, limit = 80) {
   const characters = [...text];
   return characters.length <= limit ? text : `${characters.slice(0, limit - 1).join("")}…`;
 }
+
+/**
+ * Return a number with what it counts: "1 member", "2,000 members".
+ * @param {number} number
+ * @param {string} what one of them
+ */
+export function counted(number, what) {
+  return `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+}

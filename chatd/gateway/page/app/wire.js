@@ -29,7 +29,8 @@ export function encode(frame) {
   }
   const body = encoder.encode(text);
   if (HEADER + body.length > FRAME_LIMIT) {
-    throw new Fault("E401", "the message is too long to be sent");
+    const size = HEADER + body.length;
+    throw new Fault("E401", `the message takes ${size} bytes on the wire; at most ${FRAME_LIMIT} can be sent`);
   }
   const bytes = new Uint8Array(HEADER + body.length);
   new DataView(bytes.buffer).setUint32(0, body.length);

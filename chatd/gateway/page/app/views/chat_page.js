@@ -9,18 +9,15 @@ import { listenKeys } from "./keys.js";
 import { MainMenu } from "./main_menu.js";
 import { MemberList } from "./member_list.js";
 import { rowActions } from "./message_menu.js";
-import { Announcer, Attention, recall, remember } from "./notify.js";
+import { firstRoom, rememberRoom } from "./first_room.js";
+import { Announcer, Attention } from "./notify.js";
 import { openPerson } from "./person_panel.js";
+import { reveal } from "./reveal.js";
 import { RoomList, short } from "./room_list.js";
 import { inviteTo, openRoomInfo, openRooms } from "./rooms_panel.js";
 import { SearchPanel } from "./search_panel.js";
 import { StatusLine } from "./status_line.js";
 import { Timeline } from "./timeline.js";
-
-const LAST_ROOM = "chatd.room";
-const LOBBY = "#lobby";
-// Pages of history asked for to find a message that a search or a quote led to.
-const REVEAL_PAGES = 40;
 
 export class ChatPage {
   /** @param {any} model */
@@ -42,7 +39,7 @@ export class ChatPage {
       invite: () => inviteTo(model, model.current, say),
     });
     this.search = new SearchPanel(model, { go: (room, seq) => void this.go(room, seq), close: () => this.showSearch(false) });
-    const command = { model, person, say, enter: (/** @type {string} */ room) => this.enter(room), search: (/** @type {string} */ words) => this.showSearch(true, words) };
+    const command = { model, person, say, enter: (/** @type {string} */ room) => this.reach(room), search: (/** @type {string} */ words) => this.showSearch(true, words) };
     this.composer = new Composer(model, {
       command: (text) => runCommand(text, command),
       sent: () => this.timeline.list.toEnd(),
@@ -57,14 +54,22 @@ export class ChatPage {
       fail: say,
       say,
     };
-    const listeners = { onScroll: () => this.#scrolled(), onTop: () => void this.#older() };
+    const listeners = {
+      onScroll: () => this.#scrolled(),
+      onTop: () => void this.#older(),
+      onFocusLost: () => this.composer.focus(),
+    };
     this.timeline = new Timeline(model, rowActions(model, acts), listeners);
     this.menu = new MainMenu(model, this.attention);
     this.loading = "";
+    /** The room on the screen that this user was in. */
+    this.wasIn = "";
     this.#build(say);
     listenKeys(this);
     for (const name of ["focus", "blur"]) window.addEventListener(name, () => this.#look());
     document.addEventListener("visibilitychange", () => this.#look());
+    // What had the focus before may be gone, as a deleted message is.
+    document.addEventListener("close", () => setTimeout(() => document.activeElement === document.body && this.composer.focus()), true);
     model.subscribe((/** @type {Set<string>} */ parts) => this.update(parts));
     this.update(new Set(["state", "rooms", "rows", "members", "notices"]));
   }
@@ -123,7 +128,7 @@ export class ChatPage {
     this.topic.textContent = here?.topic ?? "";
     this.topic.title = here?.topic ?? "";
     this.about.hidden = here?.kind !== "room";
-    this.empty.hidden = Boolean(here) || !this.search.element.hidden;
+    this.empty.hidden = Boolean(here) || model.phase !== "connected" || !this.search.element.hidden;
     this.timeline.element.hidden = !here || !this.search.element.hidden;
     if (parts.has("rows") || parts.has("rooms")) {
       // A message that arrives may answer one that is not here.
@@ -136,35 +141,26 @@ export class ChatPage {
     this.composer.update();
     this.attention.count();
     if (parts.has("notices")) this.attention.notices();
-    if (!model.current && model.phase === "connected") this.#first();
+    this.#first();
   }
 
   /** @param {string} address */
   async enter(address) {
-    this.#drawer("");
-    this.showSearch(false);
-    try {
-      await this.model.enter(address);
-      remember(LAST_ROOM, this.model.current);
-    } catch (error) {
-      this.attention.say(explain(error));
-    }
+    await this.reach(address).catch((/** @type {any} */ error) => this.attention.say(explain(error)));
     this.composer.focus();
   }
 
-  /** Show a message, asking for older pages until it is here. @param {string} room @param {number} seq */
-  async go(room, seq) {
-    if (room !== this.model.current) await this.enter(room);
+  /** The same; throws what the server refuses. @param {string} address */
+  async reach(address) {
+    this.#drawer("");
     this.showSearch(false);
-    for (let page = 0; page < REVEAL_PAGES; page += 1) {
-      this.timeline.update();
-      const here = this.model.here;
-      if (this.timeline.reveal(seq)) return;
-      if (!here?.hasOlder || here.oldest < seq) break;
-      this.model.look(this.model.looking, true);
-      await this.model.loadOlder(here.name).catch((/** @type {any} */ error) => this.attention.say(explain(error)));
-    }
-    this.attention.say("This message is not in the history any more.");
+    await this.model.enter(address);
+    rememberRoom(this.model.current);
+  }
+
+  /** @param {string} room @param {number} seq */
+  go(room, seq) {
+    return reveal(this, room, seq);
   }
 
   /** @param {string} [sign] "@": people only */
@@ -196,11 +192,16 @@ export class ChatPage {
     }
   }
 
+  /** Show a conversation if none is, or if this user is no longer in the one that is shown. */
   #first() {
-    const listed = this.model.listed().map((/** @type {any} */ one) => one.name);
-    const last = recall(LAST_ROOM);
-    const name = [last, LOBBY].find((one) => listed.includes(one)) ?? listed[0];
-    if (name && !this.loading) void this.#once(() => this.enter(name));
+    const { here } = this.model;
+    if (here && !here.left) this.wasIn = here.name;
+    const gone = Boolean(here?.left) && this.wasIn === here.name;
+    if ((here && !gone) || this.loading) return;
+    const name = firstRoom(this.model);
+    if (gone) this.wasIn = "";
+    if (name) void this.#once(() => this.enter(name));
+    else if (gone) this.model.show("");
   }
 
   async #older() {
@@ -215,6 +216,7 @@ export class ChatPage {
     this.loading = "yes";
     await act();
     this.loading = "";
+    this.#first();
   }
 
   #scrolled() {

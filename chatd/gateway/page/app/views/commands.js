@@ -6,7 +6,7 @@ import { leave } from "./rooms_panel.js";
 /**
  * @typedef {object} CommandActions
  * @property {any} model
- * @property {(room: string) => Promise<void>} enter
+ * @property {(room: string) => Promise<void>} enter throws what the server refuses
  * @property {(text: string) => void} say
  * @property {(query: string) => void} search
  * @property {{write: (user: string) => void, done: (text: string) => void}} person
@@ -28,8 +28,10 @@ export const COMMANDS = {
     about: "NAME TEXT: write to somebody",
     run: async ({ model, enter }, rest) => {
       const [name, ...words] = rest.split(" ");
-      await enter(`@${name.replace(/^@/, "")}`);
-      if (words.length) await model.send(words.join(" "));
+      const to = `@${bare(name)}`;
+      // What is refused is thrown: nothing of it goes where the page is now.
+      await enter(to);
+      if (words.length) await model.send(words.join(" "), { to });
     },
   },
   topic: { about: "TEXT: set the topic of this room", run: ({ model }, rest) => model.setTopic(rest) },

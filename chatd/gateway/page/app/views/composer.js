@@ -1,8 +1,9 @@
 // The send box: Enter sends, Shift+Enter begins a line; drafts, replies, edits, pasted texts.
 
 import { button, fill, h } from "./dom.js";
-import { ask, explain } from "./dialogs.js";
+import { explain } from "./dialogs.js";
 import { beginning } from "../text.js";
+import { agreed, fillOf } from "./text_limits.js";
 import { when } from "./times.js";
 
 /** @typedef {import("../rows.js").Row} Row */
@@ -20,6 +21,8 @@ export class Composer {
     this.model = model;
     this.acts = acts;
     this.room = "";
+    /** The draft of this room as the model has it. */
+    this.kept = "";
     /** @type {Row | null} */
     this.reply = null;
     /** @type {Row | null} */
@@ -41,19 +44,20 @@ export class Composer {
     this.input.addEventListener("input", () => this.#typed());
     this.input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
     // The client saves drafts on the event that comes next, visibilitychange.
-    addEventListener("pagehide", () => this.#keep());
+    for (const name of ["pagehide", "blur"]) addEventListener(name, () => this.#keep());
     this.input.addEventListener("paste", (/** @type {ClipboardEvent} */ event) => this.#pasted(event));
   }
 
   /** Show the draft of the current conversation, and whether one may write here. */
   update() {
     const here = this.model.here;
+    const draft = here?.draft ?? "";
     if ((here?.name ?? "") !== this.room) {
       this.#keep();
-      this.room = here?.name ?? "";
-      this.#set(here?.draft ?? "");
       this.drop();
-    }
+      this.room = here?.name ?? "";
+      this.#show(draft);
+    } else if (draft !== this.kept && !this.edit) this.#show(draft); // Another tab has changed or sent it.
     const why = this.#closed(here);
     this.input.disabled = Boolean(why);
     this.element.toggleAttribute("data-off", Boolean(why));
@@ -68,13 +72,14 @@ export class Composer {
 
   /** @param {Row} row */
   answer(row) {
-    this.edit = null;
+    this.drop();
     this.reply = row;
     this.#note(`Reply to ${row.user}: ${beginning(row.body)}`);
   }
 
   /** @param {Row} row */
   change(row) {
+    if (!this.edit) this.#keep();
     this.reply = null;
     this.edit = row;
     this.#set(row.body);
@@ -91,8 +96,9 @@ export class Composer {
   /** End a reply or an edit; false if there was none. */
   drop() {
     const had = Boolean(this.reply || this.edit || this.asSnippet);
-    if (this.edit) this.#set("");
+    const was = this.edit;
     this.reply = this.edit = null;
+    if (was) this.#set(this.kept);
     this.asSnippet = false;
     this.about.hidden = true;
     return had;
@@ -100,7 +106,7 @@ export class Composer {
 
   async submit() {
     const text = this.input.value.replace(/^\n+|\s+$/g, "");
-    if (!text || this.input.disabled || !(await this.#fits(text))) return;
+    if (!text || this.input.disabled || !(await agreed(text, this.model.welcome))) return;
     const { room, reply, edit, asSnippet } = this;
     // At once: what is typed meanwhile is the next message, and a command may lead to another conversation.
     this.#empty();
@@ -119,42 +125,31 @@ export class Composer {
   }
 
   #empty() {
-    this.edit = null;
-    this.#set("");
+    if (!this.edit) this.#set("");
     this.drop();
     this.#keep();
   }
 
   /** @param {string} room @param {string} text @param {{reply: Row | null, edit: Row | null, asSnippet: boolean}} about */
   #giveBack(room, text, { reply, edit, asSnippet }) {
-    if (this.room !== room || this.input.value) {
+    if (this.room !== room) {
       if (!edit && !this.model.conversation(room).draft) this.model.setDraft(room, text);
       return;
     }
+    // What was typed meanwhile stays below it.
+    const typed = this.input.value;
+    if (edit && typed) return;
     if (edit) this.change(edit);
     else if (reply) this.answer(reply);
     else if (asSnippet) this.#snippet();
-    this.#set(text);
+    this.#set(typed ? `${text}\n${typed}` : text);
     this.#keep();
-  }
-
-  /** Ask before the server would cut a text. @param {string} text @returns {Promise<boolean>} */
-  async #fits(text) {
-    const { limits, long_text: rule } = this.model.welcome ?? {};
-    const limit = limits?.message_chars ?? Infinity;
-    const size = [...text].length;
-    if (rule !== "truncate" || size <= limit) return true;
-    return ask({
-      title: "This text is too long",
-      text: [`The server cuts texts after ${limit} characters, and this one has ${size}.`],
-      yes: "Send it cut",
-      act: () => {},
-    });
   }
 
   /** @param {any} here */
   #closed(here) {
     if (!here) return "Choose a room first";
+    if (this.model.phase === "other-tab") return "This chat is open in another tab";
     if (here.archived) return "This room is archived: it can only be read";
     if (here.left) return "You are not in this room any more";
     if (this.model.welcome && !this.model.may("message.send")) return "Your role may only read";
@@ -167,28 +162,43 @@ export class Composer {
   }
 
   #typed() {
-    this.input.style.height = "auto";
-    this.input.style.height = `${this.input.scrollHeight}px`;
+    this.#measure();
     if (!this.input.value && this.asSnippet) this.drop();
-    const limit = this.model.welcome?.limits?.message_chars ?? 0;
-    const size = this.input.value.length;
-    this.length.textContent = limit && size > limit * 0.8 ? `${size} of ${limit} characters` : "";
+    this.length.textContent = fillOf(this.input.value, this.model.welcome);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#keep(), DRAFT_MS);
   }
 
+  /** Make the box as high as its text. */
+  #measure() {
+    // Were the box low in between, the talk above would grow, and no longer be at its end afterwards.
+    this.element.style.minHeight = `${this.element.offsetHeight}px`;
+    this.input.style.height = "auto";
+    if (this.input.value) this.input.style.height = `${this.input.scrollHeight}px`;
+    this.element.style.minHeight = "";
+  }
+
   #keep() {
     clearTimeout(this.timer);
-    const known = this.room && this.model.conversation(this.room).draft;
-    if (this.room && !this.edit && known !== this.input.value) this.model.setDraft(this.room, this.input.value);
+    if (!this.room || this.edit || this.kept === this.input.value) return;
+    this.kept = this.input.value;
+    this.model.setDraft(this.room, this.kept);
+  }
+
+  /** @param {string} draft */
+  #show(draft) {
+    this.kept = draft;
+    this.#set(draft);
   }
 
   /** @param {string} text */
   #set(text) {
     this.input.value = text;
-    this.input.style.height = "auto";
     if (text) this.#typed();
-    else this.length.textContent = "";
+    else {
+      this.#measure();
+      this.length.textContent = "";
+    }
   }
 
   /** @param {KeyboardEvent} event */

@@ -35,13 +35,16 @@ export class MainMenu {
   update() {
     const { me, role, instance, phase, waiting } = this.model;
     const count = [...waiting.values()].reduce((sum, one) => sum + one, 0);
+    // Until the server has welcomed it, the page knows neither the role nor, without a key, the name.
+    this.element.hidden = !me;
+    const about = role ? `${role} on ${instance}` : instance;
     fill(
       this.button,
-      avatar(me || "?", { size: "large", state: phase === "connected" ? "online" : "offline" }),
-      h("span.who-am-i", {}, h("strong.cut", {}, me), h("span.quiet.small.cut", {}, `${role} on ${instance}`)),
+      avatar(me, { size: "large", state: phase === "connected" ? "online" : "offline" }),
+      h("span.who-am-i", {}, h("strong.cut", {}, me), h("span.quiet.small.cut", {}, about)),
       count > 0 && h("span.badge.for-me", { title: "waits for your decision" }, String(count)),
     );
-    this.button.setAttribute("aria-label", `${me}, ${role} on ${instance}: menu`);
+    this.button.setAttribute("aria-label", `${me}, ${about}: menu`);
   }
 
   #open() {

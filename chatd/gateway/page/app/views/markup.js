@@ -129,18 +129,18 @@ export const FOLD_LINES = 6;
 const FOLD_CHARS = 2000;
 
 /**
- * Return the beginning of a snippet, and how much more there is ("24 more lines", "" for nothing).
+ * Return the beginning of a snippet, and what its button says; `cut`: more follows than the beginning. The page
+ * shows six rows of it at most (chat.css), so the button may be needed on a narrow screen only.
  * @param {string} text
- * @returns {{text: string, more: string}}
+ * @returns {{text: string, more: string, cut: boolean}}
  */
 export function fold(text) {
   const lines = text.split("\n");
   const hidden = Math.max(0, lines.length - FOLD_LINES);
   const shown = lines.slice(0, FOLD_LINES).join("\n");
   const cut = shown.length > FOLD_CHARS ? `${shown.slice(0, FOLD_CHARS - 1)}\u2026` : shown;
-  if (hidden) return { text: cut, more: `${count(hidden)} more ${hidden === 1 ? "line" : "lines"}` };
-  const rest = text.length - cut.length;
-  return { text: cut, more: rest > 0 ? `${count(rest)} more characters` : "" };
+  if (hidden) return { text: cut, more: `\u2026 ${count(hidden)} more ${hidden === 1 ? "line" : "lines"}`, cut: true };
+  return { text: cut, more: `Show all ${count(text.length)} characters`, cut: cut !== text };
 }
 
 /** @param {number} number */

@@ -2,6 +2,7 @@
 
 import { avatar } from "./avatar.js";
 import { button, fill, h } from "./dom.js";
+import { counted } from "../text.js";
 
 /** @typedef {import("../conversation.js").Member} Member */
 
@@ -41,7 +42,7 @@ export class MemberList {
     fill(
       this.list,
       members.slice(0, SHOWN).map((one) => h("li", {}, this.#member(one))),
-      members.length > SHOWN && h("li.quiet.small", {}, `and ${members.length - SHOWN} others`),
+      members.length > SHOWN && h("li.quiet.small", {}, `and ${counted(members.length - SHOWN, "other")}`),
     );
   }
 

@@ -2,7 +2,7 @@
 
 import { button, h } from "./dom.js";
 import { ask, explain, openDialog, openMenu } from "./dialogs.js";
-import { beginning } from "../text.js";
+import { beginning, counted } from "../text.js";
 
 /** @typedef {import("../rows.js").Row} Row */
 
@@ -109,7 +109,7 @@ async function whoReacted(model, row) {
     list.replaceChildren(
       ...found.flatMap((/** @type {any} */ one) => {
         const more = one.count - one.users.length;
-        const names = `${one.users.join(", ")}${more > 0 ? ` and ${more} others` : ""}`;
+        const names = `${one.users.join(", ")}${more > 0 ? ` and ${counted(more, "other")}` : ""}`;
         return [h("dt", {}, `${one.text} ${one.count}`), h("dd.quiet", {}, names)];
       }),
     );

@@ -117,14 +117,12 @@ function body(item, acts) {
 
 /** @param {Item} item @param {RowActions} acts */
 function snippet({ row, open }, acts) {
-  const { text, more } = fold(row.body);
-  const label = open ? "Show less" : `\u2026 ${more}`;
-  return h(
-    `div.snippet${open ? ".open" : ""}`,
-    {},
-    h("pre", { tabindex: "0", "aria-label": "Snippet" }, open ? row.body : text),
-    more && button(label, () => acts.unfold(row), { "aria-expanded": open }),
-  );
+  const { text, more, cut } = fold(row.body);
+  const toggle = button(open ? "Show less" : more, () => acts.unfold(row), { "aria-expanded": open, hidden: !open && !cut });
+  const pre = h(`pre${open ? "" : ".folded"}`, { tabindex: "0", "aria-label": "Snippet" }, open ? row.body : text);
+  // How many rows a line takes depends on the width.
+  if (!open && !cut) new ResizeObserver(() => (toggle.hidden = pre.scrollHeight <= pre.clientHeight + 1)).observe(pre);
+  return h(`div.snippet${open ? ".open" : ""}`, {}, pre, toggle);
 }
 
 /** @param {Row} row @param {RowActions} acts */

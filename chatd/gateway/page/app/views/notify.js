@@ -5,6 +5,9 @@ import { button, fill, h } from "./dom.js";
 const KEY = "chatd.notify";
 const TOAST_MS = 8_000;
 const TOASTS = 3;
+// Told by the system while the page is hidden; and what stays until it is dismissed.
+const URGENT = new Set(["mention", "announcement", "removal"]);
+const LASTING = new Set(["error", "removal"]);
 
 export class Attention {
   /** @param {any} model @param {(room: string) => void} enter */
@@ -50,8 +53,7 @@ export class Attention {
     for (const notice of this.model.notices) {
       if (notice.id <= this.shown) continue;
       this.shown = notice.id;
-      const urgent = notice.kind === "mention" || notice.kind === "announcement";
-      if (urgent && this.on && document.hidden) this.#system(notice);
+      if (URGENT.has(notice.kind) && this.on && document.hidden) this.#system(notice);
       // A refused message says so in its place.
       if (notice.kind !== "error" || notice.room !== this.model.current) this.#toast(notice);
       else this.model.dismiss(notice.id);
@@ -87,7 +89,7 @@ export class Attention {
       button("Dismiss", close, { icon: "close", bare: true }),
     );
     this.element.append(element);
-    if (notice.kind !== "error") setTimeout(close, TOAST_MS);
+    if (!LASTING.has(notice.kind)) setTimeout(close, TOAST_MS);
     const extra = [...this.element.children].slice(0, -TOASTS);
     for (const one of extra) one.remove();
   }

@@ -3,6 +3,7 @@
 import { avatar } from "./avatar.js";
 import { button, h } from "./dom.js";
 import { ask, explain, openDialog } from "./dialogs.js";
+import { counted } from "../text.js";
 import { duration, secondsOf, when } from "./times.js";
 import { keyWords, verificationWords } from "./words.js";
 
@@ -96,7 +97,7 @@ function removal(model, user, room, acts) {
 export async function timed(model, what, user, acts) {
   const found = await model.admin[what](user, { dryRun: true }).catch((/** @type {any} */ error) => error);
   if (found instanceof Error) return acts.done(explain(found));
-  const hits = found.sessions === undefined ? "" : ` It ends ${found.sessions} sessions.`;
+  const hits = found.sessions === undefined ? "" : ` It ends ${counted(found.sessions, "session")}.`;
   return ask({
     title: what === "ban" ? `Ban ${user}?` : `Mute ${user} everywhere?`,
     text: [what === "ban" ? `${user} cannot come in until it ends.${hits}` : `${user} can read but not write until it ends.`],
@@ -116,7 +117,7 @@ export async function timed(model, what, user, acts) {
 /** @param {any} result @returns {string} */
 export function sessions(result) {
   const until = result?.until ? ` Until ${when(result.until)}.` : "";
-  return result?.sessions === undefined ? until : ` ${result.sessions} sessions ended.${until}`;
+  return result?.sessions === undefined ? until : ` ${counted(result.sessions, "session")} ended.${until}`;
 }
 
 /** @param {any} model @param {string} user */

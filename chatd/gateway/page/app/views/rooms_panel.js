@@ -3,6 +3,8 @@
 import { button, fill, h } from "./dom.js";
 import { ask, explain, openDialog } from "./dialogs.js";
 import { rules } from "../describe.js";
+import { counted } from "../text.js";
+import { owning } from "./room_owner.js";
 
 /** @param {any} model @param {(room: string) => void} enter */
 export async function openRooms(model, enter) {
@@ -77,25 +79,34 @@ export function inviteTo(model, room, say) {
 export async function openRoomInfo(model, room, say) {
   const body = h("div.stack", {}, h("p.quiet", {}, "Asking the server\u2026"));
   const dialog = openDialog(room, [body]);
-  const then = (/** @type {() => any} */ act) => () => (dialog.close(), void act());
-  try {
-    const info = await model.admin.roomInfo(room);
-    const about = [info.guests ? "open to guests" : "closed to guests", ...rules(info.mode, info.history), info.archived && "archived"];
-    fill(
-      body,
-      info.topic && h("p", {}, info.topic),
-      h("p.quiet.small", {}, [`${info.members} members`, ...about.filter(Boolean)].join(", ")),
-      info.owners?.length > 0 && h("p.small", {}, h("span.quiet", {}, "Owners: "), info.owners.join(", ")),
-      h(
-        "div.actions.row.wrap",
-        {},
-        model.may("room.topic") && button("Topic\u2026", then(() => setTopic(model, room, info.topic))),
-        button("Leave\u2026", then(() => leave(model, room, say)), { class: "danger" }),
-      ),
-    );
-  } catch (error) {
-    fill(body, h("p.note.bad", {}, explain(error)));
-  }
+  const show = async () => {
+    try {
+      fill(body, ...about(model, await model.admin.roomInfo(room), { say, again: () => void show(), close: () => dialog.close() }));
+    } catch (error) {
+      fill(body, h("p.note.bad", {}, explain(error)));
+    }
+  };
+  await show();
+}
+
+/** @param {any} model @param {any} info @param {{say: (text: string) => void, again: () => void, close: () => void}} acts */
+function about(model, info, acts) {
+  const then = (/** @type {() => any} */ act) => () => (acts.close(), void act());
+  const { room } = info;
+  const special = [info.guests ? "open to guests" : "closed to guests", ...rules(info.mode, info.history), info.archived && "archived"];
+  return [
+    info.topic && h("p", {}, info.topic),
+    h("p.quiet.small", {}, [counted(info.members, "member"), ...special.filter(Boolean)].join(", ")),
+    info.owners?.length > 0 && h("p.small", {}, h("span.quiet", {}, "Owners: "), info.owners.join(", ")),
+    ...owning(model, info, acts),
+    h(
+      "div.actions.row.wrap",
+      {},
+      info.invitations && button("Invite\u2026", then(() => inviteTo(model, room, acts.say))),
+      model.may("room.topic") && button("Topic\u2026", then(() => setTopic(model, room, info.topic))),
+      button("Leave\u2026", then(() => leave(model, room, acts.say)), { class: "danger" }),
+    ),
+  ];
 }
 
 /** @param {any} model @param {string} room @param {string} value */

@@ -8,6 +8,8 @@ import { when } from "./times.js";
 
 const HINTS = ["from:", "in:#", "before:7d", "since:2h", "has:snippet"];
 const EXCERPT = 400;
+// A word that is searched whole: no filter, no phrase, no star.
+const PLAIN = /^[\p{L}\p{N}_-]{2,}$/u;
 
 export class SearchPanel {
   /**
@@ -20,6 +22,7 @@ export class SearchPanel {
     this.input = h("input", { type: "search", "aria-label": "Search messages", placeholder: "Search messages", autocomplete: "off" });
     this.result = h("p.quiet.small", { role: "status" });
     this.list = h("ol", { "aria-label": "Found messages" });
+    this.wider = h("div.hints", { hidden: true });
     this.older = button("Older ones", () => void this.#search(this.before), { hidden: true, class: "plain" });
     this.before = 0;
     this.query = "";
@@ -34,6 +37,7 @@ export class SearchPanel {
       ),
       h("div.hints", { role: "group", "aria-label": "Filters" }, HINTS.map(hint)),
       h("div.hints", {}, this.result),
+      this.wider,
       this.list,
       h("div.hints", {}, this.older),
     );
@@ -63,6 +67,7 @@ export class SearchPanel {
     if (!query) return;
     this.query = query;
     this.result.textContent = "Searching\u2026";
+    this.wider.hidden = true;
     try {
       const found = await this.model.search(query, before);
       const items = found.hits.map((/** @type {any} */ hit) => this.#hit(hit));
@@ -72,10 +77,27 @@ export class SearchPanel {
       this.older.hidden = !found.more;
       const count = this.list.children.length;
       const partial = found.partial ? " Not all messages were searched: narrow the search." : "";
-      this.result.textContent = `${count ? `${count} found.` : "Nothing found."}${partial}`;
+      const nothing = count ? "" : this.#widen(query);
+      this.result.textContent = `${nothing || `${count} found.`}${partial}`;
     } catch (error) {
       this.result.textContent = explain(error);
     }
+  }
+
+  /** Say that nothing is found, and offer to find the words within others. @param {string} query */
+  #widen(query) {
+    const words = query.split(/\s+/);
+    const plain = words.filter((word) => PLAIN.test(word));
+    // Within a phrase a word is not searched alone.
+    if (!plain.length || query.includes('"')) return "Nothing found.";
+    const starred = (/** @type {(word: string) => string} */ star) => words.map((word) => (PLAIN.test(word) ? star(word) : word)).join(" ");
+    const offer = (/** @type {string} */ text) => button(text, () => this.ask(text), { title: `Search ${text}` });
+    const [begin, within] = [starred((word) => `${word}*`), starred((word) => `*${word}*`)];
+    const what = plain.length > 1 ? "all of these words" : "this word";
+    const note = (/** @type {string} */ text) => h("span.small", {}, text);
+    fill(this.wider, offer(begin), note("finds words that begin with it,"), offer(within), note("words that contain it."));
+    this.wider.hidden = false;
+    return `Nothing has exactly ${what}.`;
   }
 
   /** @param {{room: string, row: import("../rows.js").Row}} hit */

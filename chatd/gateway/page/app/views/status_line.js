@@ -3,8 +3,11 @@
 import { button, fill, h } from "./dom.js";
 import { forget, isLost } from "./devices_panel.js";
 import { explain } from "./dialogs.js";
+import { counted } from "../text.js";
 
 const TICK_MS = 1_000;
+// How long a kick lasted when it was told: the count beside it says how long it lasts now.
+const SPAN = / for (another )?\d+[smhd]( \d+[smhd])?/;
 
 export class StatusLine {
   /** @param {any} model */
@@ -33,7 +36,7 @@ export class StatusLine {
   #text() {
     const { phase, trouble, unsent, isKept, isolated, certificateEnds } = this.model;
     const waiting = unsent ? ` ${unsent} unsent, kept here.` : "";
-    if (phase === "reconnecting") return `Not connected: ${trouble?.reason ?? "the connection was cut"}.${waiting}`;
+    if (phase === "reconnecting") return `Not connected: ${this.#why(trouble)}.${waiting}`;
     if (phase === "connecting" || phase === "starting") return "Connecting\u2026";
     if (phase === "ended") return `Disconnected: ${trouble ? explain(trouble) : "the session has ended."}`;
     if (phase === "other-tab") return "This chat is open in another tab.";
@@ -42,7 +45,13 @@ export class StatusLine {
       return "This browser keeps nothing: once the page is closed, you need a new invite. Leave private mode.";
     }
     const days = certificateEnds ? Math.floor((certificateEnds - Date.now()) / 86_400_000) : 99;
-    return phase === "connected" && days < 7 ? `This browser's certificate ends in ${days} days: ask an admin.` : "";
+    return phase === "connected" && days < 7 ? `This browser's certificate ends in ${counted(days, "day")}: ask an admin.` : "";
+  }
+
+  /** @param {import("../fault.js").Fault | null} trouble */
+  #why(trouble) {
+    const reason = trouble?.reason ?? "the connection was cut";
+    return trouble?.code === "E208" ? reason.replace(SPAN, "") : reason;
   }
 
   #tick() {

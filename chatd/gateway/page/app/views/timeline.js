@@ -19,7 +19,7 @@ export class Timeline {
   /**
    * @param {any} model
    * @param {RowActions} acts
-   * @param {{onScroll: () => void, onTop: () => void}} listeners
+   * @param {{onScroll: () => void, onTop: () => void, onFocusLost: () => void}} listeners
    */
   constructor(model, acts, listeners) {
     this.model = model;

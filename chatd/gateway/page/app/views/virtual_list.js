@@ -22,7 +22,8 @@ export class VirtualList {
   /**
    * @param {HTMLElement} scroller the element that scrolls
    * @param {(value: any, key: string) => HTMLElement} draw
-   * @param {{onTop?: () => void, onScroll?: () => void}} [listeners] `onTop`: the beginning is near
+   * @param {{onTop?: () => void, onScroll?: () => void, onFocusLost?: () => void}} [listeners]
+   *   `onTop`: the beginning is near; `onFocusLost`: a row is gone that had the focus
    */
   constructor(scroller, draw, listeners = {}) {
     this.scroller = scroller;
@@ -176,12 +177,19 @@ export class VirtualList {
    * @param {HTMLElement[]} elements */
   #place(elements) {
     const wanted = new Set(elements);
+    const had = this.content.contains(document.activeElement);
     for (const old of [...this.content.children]) if (!wanted.has(old)) old.remove();
+    if (had && document.activeElement === document.body) queueMicrotask(() => this.#focusLost());
     let next = this.content.firstElementChild;
     for (const element of elements) {
       if (element === next) next = next.nextElementSibling;
       else this.content.insertBefore(element, next);
     }
+  }
+
+  /** Unless the same row, drawn anew, has it again. */
+  #focusLost() {
+    if (document.activeElement === document.body) this.listeners.onFocusLost?.();
   }
 
   /** @param {Row} row @returns {HTMLElement} */
