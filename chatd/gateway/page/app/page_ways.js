@@ -17,6 +17,7 @@ const WAYS = [
   [/begin another one: \/group/, "begin another one: /join @NAME,NAME"],
   [/invite them first: \/invite (\S+)/, "invite $1 first, with the + above the members"],
   [/(?:see )?(\/bans|chatctl bans)( or chatctl bans)?/, "see Bans, under Server in the menu"],
+  [/\/mutes( or chatctl mutes)?/, "chatctl mutes"],
   [/(?:see: )?chatctl (asks|held list|invite list|guest list)/, "see Waiting, under Server in the menu"],
   [/: chatctl invite cancel \S+/, ", under Server in the menu: Waiting"],
   [/: chatctl (revoke|role set) \S+( ROLE| --all)?/, ", under Server in the menu: People"],
