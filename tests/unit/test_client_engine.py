@@ -278,7 +278,7 @@ def test_requests_wait_for_the_connection_and_time_out(make: Callable[..., Clien
     transport.greet(live=False)
     client.wait_connected(TIMEOUT)
     with pytest.raises(ChatdError, match="E611"):
-        client.request("stats", timeout=0.01)
+        client.request("stats", timeout=1.0)  # long enough for the engine to send it
     late = transport.next_request()
     transport.say(ok(late["id"], late=True))
     client.on_event(lambda event: None)
