@@ -1,4 +1,4 @@
-"""Rooms in the page: what owners do, being put out, a mistyped name, a long text, an interrupted invite."""
+"""Rooms in the page: what owners do, being removed, a mistyped name, a long text, an interrupted invite."""
 
 from __future__ import annotations
 
