@@ -15,15 +15,16 @@ from tests.support.chat_program import run_chat
 from tests.support.daemon import Daemon, wait_until
 from tests.support.https import Https, gateway
 
-KEPT_DRAFTS = """
+_KEPT = """
 () => new Promise((resolve) => {
   const opening = indexedDB.open("chatd");
   opening.onsuccess = () => {
-    const asked = opening.result.transaction("drafts").objectStore("drafts").getAll();
+    const asked = opening.result.transaction("TABLE").objectStore("TABLE").getAll();
     asked.onsuccess = () => (opening.result.close(), resolve(asked.result));
   };
 })
 """
+KEPT_DRAFTS, KEPT_ROOMS = (_KEPT.replace("TABLE", table) for table in ("drafts", "recent"))
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,7 @@ def _revoked_tablet(browser: Browser, served: tuple[Daemon, Https], user: str) -
     page = context.new_page()
     page.goto(f"https://127.0.0.1:{https.port}/#{_code(daemon, user, '--device', 'tablet')}")
     expect(page.get_by_label("Message #lobby")).to_be_enabled()
+    wait_until(lambda: page.evaluate(KEPT_ROOMS) != [], what="the room to be kept")
     daemon.chatctl("revoke", f"{user}/tablet", "--yes")
     expect(page.locator(".status")).to_contain_text("Disconnected: ")
     return page

@@ -22,7 +22,7 @@ const WAYS = [
   [/: chatctl invite cancel \S+/, ", under Server in the menu: Waiting"],
   [/: chatctl (revoke|role set) \S+( ROLE| --all)?/, ", under Server in the menu: People"],
   [/ \((chatctl|on the box: chatd) [^)]*\)/, ""],
-  [/on another device of yours run: chat device add NEW/, "add one on another device of yours, under Your devices in the menu"],
+  [/on another device of yours run: chat device add NEW/, "make an invite on another device of yours, under Your devices in the menu"],
   [/a device adds (\S+) with chat device add/, "their own devices add $1, under Your devices in the menu"],
   [/a new identity file/, "a new invite"],
   [/update (the older of client and server|the older of the two|both programs)/, "reload the page"],
