@@ -120,6 +120,8 @@ async def say_anyway(surface: Surface, call: CommandCall) -> None:
         return
     again = surface.model.take_overridable()
     surface.say(again.body, to=again.to, kind=f"{again.kind}!", reply_to=again.reply_to)
+    if (room := surface.model.resolve(again.to)) != surface.model.current:
+        surface.note(f"sent to {surface.model.title(room)}")
 
 
 async def show(surface: Surface, call: CommandCall) -> None:

@@ -408,7 +408,8 @@ class ChatModel(Conversations):
             self.alerts.append(Alert(f"not sent to {self.title(where.name)}", event.error.reason))
         # To correct and send again, one after the other; never replaces what is being typed.
         where.refused.append(typed)
-        if SEND_ANYWAY in event.error.fix:
+        self.final_refusal = None if SEND_ANYWAY in event.error.fix else event.error
+        if self.final_refusal is None:
             where.overridable, self.overridable_in = event.sent, where.name
         self.changed |= {"rows", "state"}
 

@@ -53,6 +53,8 @@ class Conversations:
         self.parting = PartQuestion()
         # How often the server went back to a backup in this run.
         self.restores = 0
+        # Why the message that was refused last may not be sent anyway; None if it may.
+        self.final_refusal: ChatdError | None = None
         # Where the last message was refused for a forbidden word.
         self.overridable_in = ""
         self._rows_made = 0
@@ -227,11 +229,16 @@ class Conversations:
         self.changed |= {"rooms", "rows", "state"}
 
     def take_overridable(self) -> Sent:
-        """Return the message that was refused last for a forbidden word, once. Raises E404 without one."""
+        """Return the message that was refused last for a forbidden word, once.
+
+        Raises E404 without one, and the refusal of what was refused last if it may not be sent anyway.
+        """
+        if self.final_refusal is not None:
+            reason = f"what was refused last cannot be sent anyway: {self.final_refusal.reason}"
+            raise ChatdError(self.final_refusal.code, reason, self.final_refusal.fix)
         where = self.conversations.get(self.overridable_in)
         if where is None or where.overridable is None:
-            reason = "no message was refused for a forbidden word since you sent another"
-            raise ChatdError("E404", reason, "write: /say! TEXT")
+            raise ChatdError("E404", "what was sent last was not refused for a word", "write: /say! TEXT")
         sent, where.overridable = where.overridable, None
         return sent
 
@@ -239,7 +246,8 @@ class Conversations:
         """Show a message as pending until it is in the log."""
         if sent.state == "pending":
             where = self.conversation(self.resolve(sent.to))
-            where.overridable = None
+            where.overridable = self.final_refusal = None
+            self.overridable_in = ""
             command = "/me " if sent.kind == "action" else ""
             if sent.edits is not None:
                 command = f"/edit {sent.edits} "

@@ -24,9 +24,7 @@ async def edit(surface: Surface, call: CommandCall) -> None:
     if is_number(word):
         row = surface.model.here.message(int(word))
         if row is not None and row.user != surface.model.me:
-            raise ChatdError(
-                "E310", f"message {word} is {row.user}'s", f"reply to it: /reply {row.user} TEXT"
-            )
+            raise ChatdError("E310", f"message {word} is {row.user}'s", f"reply to it: /reply {word} TEXT")
         if row is None:
             fix = "to begin the new text with a number, write the message's number before it"
             raise ChatdError("E410", f"message {word} is not among yours here", fix)

@@ -38,7 +38,8 @@ _CEILING = "SELECT coalesce(max(last_seq), 0) + 1 FROM hours WHERE hour <= ?"
 _FIND = """SELECT docs.seq FROM words CROSS JOIN docs ON docs.seq = words.rowid
  WHERE words MATCH :match AND words.rowid < :before AND words.rowid >= :floor
  AND docs.at >= :since AND docs.at < :until
- AND (:author IS NULL OR docs.author = :author) AND (:kind IS NULL OR docs.kind = :kind){phrases}
+ AND (:author IS NULL OR docs.author = :author)
+ AND (:kind IS NULL OR ifnull(docs.kind, 'text') = :kind){phrases}
  AND NOT EXISTS (SELECT 1 FROM log.erased WHERE erased.seq = docs.version)
  AND NOT EXISTS (SELECT 1 FROM log.edits WHERE edits.target = docs.seq AND edits.seq > docs.version)
  ORDER BY words.rowid DESC"""
@@ -245,7 +246,8 @@ class _Search:
 
     def _choose(self, phrases: list[Words], wanted: SearchQuery, before: int, floor: int) -> Candidates:
         names = [f"z{wanted.author}"] if wanted.author is not None else []
-        names += [f"k{wanted.kind}"] if wanted.kind is not None else []
+        # Most messages are texts, so that the index has no term for them.
+        names += [f"k{wanted.kind}"] if wanted.kind not in (None, "text") else []
         try:
             return self._planner.choose(phrases, names, before, floor)
         except apsw.InterruptError:

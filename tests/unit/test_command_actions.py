@@ -252,9 +252,20 @@ def test_what_was_refused_for_a_word_is_sent_anyway_as_it_was_and_where_it_was(
 ) -> None:
     surface.model.take(Refused(Sent("1", "#lobby", "before", "text", None), FILTERED))
     surface.model.take(Refused(Sent("2", to, "drop it", kind, reply_to), FILTERED))
-    surface.model.take(Refused(Sent("3", "#lobby", "x", "text", None), ChatdError("E401")))
     run(surface, "/say!")
     assert surface.calls == [("say", "drop it", to, f"{kind}!", reply_to)]
+
+
+def test_what_may_not_be_sent_anyway_says_so_again_and_nothing_older_is_sent(surface: FakeSurface) -> None:
+    final = ChatdError("E400", "the message contains the forbidden word 'x'", "rephrase it")
+    surface.model.take(Refused(Sent("1", "@bob", "drop it", "text", None), FILTERED))
+    surface.model.take(Refused(Sent("2", "@bob", "x", "text", None), final))
+    with pytest.raises(ChatdError, match="what was refused last cannot be sent anyway") as refused:
+        run(surface, "/say!")
+    assert (refused.value.code, refused.value.fix, surface.calls) == ("E400", "rephrase it", [])
+    surface.model.sending(Sent("3", "#lobby", "other", "text", None))
+    with pytest.raises(ChatdError, match="E404"):
+        run(surface, "/say!")
 
 
 def test_nothing_is_sent_anyway_twice(surface: FakeSurface) -> None:
@@ -358,7 +369,7 @@ def test_an_edit_of_somebody_elses_message_says_whose_it_is(surface: FakeSurface
     surface.model.take(message(7, "two"))
     with pytest.raises(ChatdError, match="message 7 is bob's") as refused:
         run(surface, "/edit 7 not mine")
-    assert (refused.value.code, refused.value.fix) == ("E310", "reply to it: /reply bob TEXT")
+    assert (refused.value.code, refused.value.fix) == ("E310", "reply to it: /reply 7 TEXT")
 
 
 def test_a_deletion_is_told_by_the_text(surface: FakeSurface) -> None:

@@ -127,6 +127,15 @@ def test_messages_in_hidden_rooms_cost_nothing(
     assert later - steps < MESSAGES // 4
 
 
+def test_has_text_finds_what_is_of_no_other_kind(searcher: Searcher, fill: Fill) -> None:
+    snippet = message(3, MINE, "falcon snippet")
+    snippet = snippet._replace(body=snippet.body.replace(b'"alice"', b'"alice", "kind": "snippet"'))
+    fill([message(1, MINE, "falcon"), message(2, MINE, "other"), snippet])
+    assert find(searcher, "has:text", MINE).seqs == [2, 1]
+    assert find(searcher, "falcon has:text", MINE).seqs == [1]
+    assert find(searcher, "has:snippet", MINE).seqs == [3]
+
+
 def test_no_text_gives_a_term_of_another_room(searcher: Searcher, fill: Fill) -> None:
     fill([message(1, HIDDEN, "falcon"), message(2, MINE, "1xfalcon 1 xfalcon 1y 1zalice \u0000 1x")])
     assert find(searcher, "falcon", MINE).seqs == []
