@@ -240,6 +240,10 @@ def _judge(
         if not counts(place, end, header):
             raise UnreadableError(f"{header.kind.name.lower()} of {header.node}, epoch {header.epoch}")
         if keys.find(header.key_id) is None:
+            if header.key_id < keys.current:
+                # Destroyed here for a redaction, while a node that had not heard of that took the lead with
+                # it. No former key is taken again (`KeyExchange`): the log of another node has what it seals.
+                raise BehindError(f"this node has destroyed the key of message {place.seq + 1} of the stream")
             raise NoKeyError(header.key_id, place.seq + 1)
         body = _read_body(header, _body(keys, data))
     except UnreadableError as error:

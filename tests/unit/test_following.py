@@ -201,6 +201,22 @@ def test_a_follower_without_a_key_empties_its_write_ahead_log(
     assert agree(cluster)
 
 
+def test_a_follower_that_has_destroyed_the_key_of_a_message_copies_another_log(
+    cluster: MemoryCluster,
+) -> None:
+    leader = cluster.elect()
+    cluster.run()
+    follower = cluster.followers()[0]
+    keys = follower.following._keys
+    used = keys.current
+    assert keys.replace(epoch=7)
+    assert keys.destroy_former()
+    assert leader.following._keys.current == used
+    add(leader, "bob")
+    follower.step()
+    assert follower.ended == "E621", "the next hub begins with a copy"
+
+
 def test_the_lead_goes_to_the_node_that_is_named(cluster: MemoryCluster) -> None:
     first = cluster.elect()
     assert add(first, "bob")
