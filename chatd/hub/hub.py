@@ -362,6 +362,7 @@ class Hub:
             log.warning("isolated", code="E506", why=reason)
         else:
             log.info("isolated_no_longer", what="everything is up to date again")
+            self.end_resending()
         self._door.notify(isolated_frame(reason), ())
 
     def _catch_up(self) -> None:

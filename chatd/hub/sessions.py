@@ -29,7 +29,8 @@ class HubSession:
     """One authenticated connection.
 
     All sessions of a user share one ``bucket``. A ``live`` session gets events as they happen.
-    ``must_resend``: a message was refused because the disk is full, so later ones must not overtake it.
+    ``must_resend``: a message was refused that the client sends again, as its disk was full or its leader out
+    of reach; later ones must not overtake it.
     """
 
     link: Link

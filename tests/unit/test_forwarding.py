@@ -140,6 +140,22 @@ def test_without_a_leader_in_reach_writes_are_refused_and_reads_answered(hubs: T
     assert 1 not in hubs.beta.worker.sessions, "the session of the refused message begins anew, in order"
 
 
+def test_no_message_overtakes_one_whose_outcome_an_isolated_node_does_not_know(hubs: TwoHubs) -> None:
+    """The client sends all of them again, in order, in a new session."""
+    hubs.network.isolate("beta")
+    hubs.request_at_beta(1, 1, "send", **message(1))
+    hubs.exchange()
+    hubs.beta_desk.isolate(True)
+    hubs.network.cut.clear()
+    hubs.beta_desk.isolate(False)
+    hubs.beta_desk.follow("alpha", EPOCH)
+    hubs.request_at_beta(1, 2, "send", **message(2))
+    hubs.exchange()
+    assert outcomes(hubs) == [(1, "E503")]
+    assert bodies(hubs) == []
+    assert 1 not in hubs.beta.worker.sessions
+
+
 def marks(hubs: TwoHubs) -> list[tuple[int, str]]:
     """The sessions at the follower that were told that it is isolated or no longer is, with the reason."""
     return [(sid, frame["reason"]) for sid, frame in hubs.beta.worker.notices if frame["type"] == "isolated"]

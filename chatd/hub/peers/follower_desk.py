@@ -162,7 +162,7 @@ class FollowerDesk:
     def _keep_order(self, asker: Asker, answer: bytes | ChatdError) -> None:
         """Note a message that could not be written; later ones must not overtake it."""
         code = answer.code if isinstance(answer, ChatdError) else _code_of(answer)
-        if code in ("E504", "E506") and asker.session is not None:
+        if code in ("E503", "E504", "E506") and asker.session is not None:
             asker.session.must_resend = self._owes_order = True
         elif self._owes_order and code == "":
             self._owes_order = False
