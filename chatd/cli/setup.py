@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -253,8 +254,10 @@ def _web_address(text: str | None, chat_port: int, starting: bool) -> str:
         host, port = split_address(text, WEB_PORT, LOOPBACK)
         if port and (obstacle := why_not_bound(host, port)) is not None:
             reason = f"--web: {cannot_listen(host, port, obstacle).reason}"
-            other = join_address(host, choose_port(host))
-            _tell_taken(reason, f"take a free port: --web {other}; or --web off", starting)
+            fix = "name an address of this machine: --web HOST:PORT; or --web off"
+            if obstacle.errno == errno.EADDRINUSE:
+                fix = f"take a free port: --web {join_address(host, choose_port(host))}; or --web off"
+            _tell_taken(reason, fix, starting)
         return join_address(host, port or choose_port(host))
     free = chat_port != WEB_PORT and why_not_bound(LOOPBACK, WEB_PORT) is None
     return join_address(LOOPBACK, WEB_PORT if free else choose_port(LOOPBACK))

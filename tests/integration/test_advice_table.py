@@ -156,7 +156,7 @@ CASES = [
     Case(
         "E410",
         "chatctl unmute bob",
-        "name the room, or none",
+        "see /mutes or chatctl mutes",
         before=("chatctl mute bob --room lobby",),
         again="chatctl unmute bob --room lobby",
     ),

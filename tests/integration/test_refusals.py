@@ -189,7 +189,7 @@ def test_a_clock_that_is_wrong_is_told_with_by_how_much(place: Place) -> None:
         env={**os.environ, "XDG_STATE_HOME": str(place.folder)},
     )
     check_told(done, "E204", "ahead", CODES["E204"].fix)
-    assert re.search(r"the server's clock is at least 5\dm( \d+s)? ahead", done.stderr)
+    assert re.search(r"the server's clock is at least \d\dm( \d+s)? ahead", done.stderr)
 
 
 def test_with_the_servers_ca_a_foreign_certificate_is_told_as_such(place: Place) -> None:
