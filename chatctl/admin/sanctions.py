@@ -37,6 +37,12 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 needless_yes_option = click.option(
     "--yes", is_flag=True, expose_value=False, hidden=True, help="There is no question."
 )
+_SANCTION_COLUMNS: output.Columns = {
+    "until": output.moment,
+    "by": output.plain,
+    "at": output.moment,
+    "reason": output.plain,
+}
 room_option = click.option("--room", metavar="ROOM", type=room_name, help="Only in this room.")
 
 
@@ -107,14 +113,7 @@ def unban(app: App, users: tuple[str, ...], reason: str) -> int:
 def bans(app: App) -> None:
     """List the current bans."""
     result = app.ask_pages("bans", "bans", "user")
-    columns: output.Columns = {
-        "user": str,
-        "until": output.moment,
-        "by": output.plain,
-        "at": output.moment,
-        "reason": output.plain,
-    }
-    app.show(result, lambda: output.table(result["bans"], columns))
+    app.show(result, lambda: output.table(result["bans"], {"user": str, **_SANCTION_COLUMNS}))
 
 
 @click.command()
@@ -148,14 +147,7 @@ def mute(
 def mutes(app: App) -> None:
     """List the current mutes."""
     result = app.ask_pages("mutes", "mutes", "user")
-    columns: output.Columns = {
-        "user": str,
-        "room": output.plain,
-        "until": output.moment,
-        "by": output.plain,
-        "at": output.moment,
-        "reason": output.plain,
-    }
+    columns: output.Columns = {"user": str, "room": output.plain, **_SANCTION_COLUMNS}
     app.show(result, lambda: output.table(result["mutes"], columns))
 
 

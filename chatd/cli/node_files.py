@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from chatd.cli.addresses import is_wildcard, join_address, split_address
 from chatd.cli.join_file import VALID, JoinFile
+from chatd.cluster.nats_address import OUTSIDE_FILES
 from chatd.config.cluster_section import ClusterSection
 from chatd.config.home import Home
 from chatd.config.page_address import page_hosts
@@ -31,8 +32,6 @@ from chatd.proto.signatures import TIME_FORMAT
 ROUTE_PORT: Final = 5002
 # Of the CAs and of the record key, all nodes have the same; each may issue what the first one could.
 _SHARED: Final = ("ca.pem", "ca.key", "ca-old.key", "ca-retired.pem", "record.pem", "record.key")
-# How each of them logs in to NATS servers of one's own (`chatd.nats.outside_nats`).
-_NATS: Final = ("nats-ca.pem", "nats-client.pem", "nats-client.key", "nats-login.key")
 
 
 class Node(NamedTuple):
@@ -139,7 +138,7 @@ class NodeFiles:
         }
         certs = {
             name: _text(self._home.certs / name)
-            for name in (*_SHARED, *(_NATS if settings.cluster.nats else ()))
+            for name in (*_SHARED, *(OUTSIDE_FILES if settings.cluster.nats else ()))
         }
         for name, issued in own.items():
             certs[f"{name}.pem"] = issued.certificate_pem.decode()

@@ -12,6 +12,11 @@ from chatd.durable_files import PRIVATE, replace_file
 STREAM_FOLDER: Final = "data/stream"
 _NAME: Final = "address.json"
 ADDRESS_FILE: Final = f"{STREAM_FOLDER}/{_NAME}"
+# In certs/, each of them optional: how every node logs in to NATS servers of one's own.
+CA_FILE: Final = "nats-ca.pem"
+CLIENT_FILES: Final = ("nats-client.pem", "nats-client.key")
+LOGIN_FILE: Final = "nats-login.key"
+OUTSIDE_FILES: Final = (CA_FILE, *CLIENT_FILES, LOGIN_FILE)
 
 
 class NatsAddress(NamedTuple):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from chatd.config.sections import HostPort, ListenAddress, Section
+from chatd.proto.alpn import is_loopback
 from chatd.proto.text import is_host_port
 
 # JetStream keeps at most five replicas of a stream.
@@ -25,16 +25,9 @@ def _nats_url(url: str) -> str:
         raise ValueError(
             f"{url!r} is not nats://HOST:PORT or tls://HOST:PORT; a login is in certs/nats-login.key"
         )
-    if scheme == "nats" and not _is_loopback(address.rpartition(":")[0]):
+    if scheme == "nats" and not is_loopback(address.rpartition(":")[0].strip("[]")):
         raise ValueError(f"{url}: messages would be readable on the way: use tls://")
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 NatsUrl = Annotated[str, Field(max_length=270), AfterValidator(_nats_url)]

@@ -20,14 +20,14 @@ NTP_FIX: Final = "let all nodes use NTP"
 NO_MAJORITY: Final = Finding(
     "fail", "cluster", "no majority of the nodes: nothing can be written", "E506", PAGE
 )
-_WRITES: Final[dict[object, str]] = {True: "writes", False: "no majority", None: "no news of a majority yet"}
 LOGS_DIFFER: Final = Finding("fail", "cluster", "the logs of the nodes differ", "E621", PAGE)
 
 
 def cluster_lines(cluster: Mapping[str, Any]) -> Iterator[str]:
     """Yield how it is: one line of the cluster, one of its stream, and one of each node."""
     copies = f"{_shown(cluster, 'copies')} copies of the log"
-    writes = _WRITES[cluster.get("quorum") if isinstance(cluster.get("quorum"), bool) else None]
+    quorum = cluster.get("quorum")
+    writes = "writes" if quorum else "no majority" if quorum is False else "no news of a majority yet"
     yield (
         f"cluster        {_shown(cluster, 'role')} {_shown(cluster, 'node')}, epoch"
         f" {_shown(cluster, 'epoch')}, led by {_shown(cluster, 'leader')}, {writes}, {copies}"

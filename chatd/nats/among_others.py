@@ -1,4 +1,4 @@
-"""What a node does for the others: its status, copies of the log from it and to it."""
+"""Serve the other nodes: tell them the status of this one, and copy logs to them and from them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,14 @@ from typing import Any, Final
 from nats.aio.client import Client
 
 from chatd.cluster.jetstream import stream_config
-from chatd.cluster.nats_address import STREAM_FOLDER, NatsAddress, write_address
+from chatd.cluster.nats_address import (
+    CA_FILE,
+    CLIENT_FILES,
+    LOGIN_FILE,
+    STREAM_FOLDER,
+    NatsAddress,
+    write_address,
+)
 from chatd.cluster.nats_thread import NatsThread, ask, ask_all
 from chatd.cluster.stream_state import NO_STREAM, STREAM
 from chatd.config.cluster_section import OUTSIDE_REPLICAS
@@ -27,10 +34,6 @@ from chatd.nats.answer_fields import read_answer
 from chatd.nats.cluster_view import ANSWERS_SECONDS
 from chatd.nats.node_status import STATUS_SUBJECT, NodeStatus
 
-CA_FILE: Final = "nats-ca.pem"
-CLIENT_FILES: Final = ("nats-client.pem", "nats-client.key")
-LOGIN_FILE: Final = "nats-login.key"
-OUTSIDE_FILES: Final = (CA_FILE, *CLIENT_FILES, LOGIN_FILE)
 # What chatd's own servers take; NATS takes 1 MiB unless told.
 PAYLOAD_BYTES: Final = 2 * 1024 * 1024
 _CREATE_SECONDS: Final = 5.0
@@ -72,25 +75,13 @@ def write_outside_address(home: Path, settings: Settings) -> None:
 
 def prepare_outside(home: Path, settings: Settings) -> None:
     """Make the stream of a cluster that begins, empty. Raises E607, E625; E409 if one has content."""
-    link = NatsThread(partial(outside_address, home, settings))
-    try:
-        link.run(_prepare(link))
-    except OSError as error:
-        raise unreachable(settings.cluster.nats, str(error)) from None
-    finally:
-        link.close()
+    _run(home, settings, _prepare)
 
 
 def problem_of_outside(home: Path, settings: Settings) -> ChatdError | None:
     """Return why the servers cannot be used now, E606, E607 or E625; None if they can."""
     try:
-        link = NatsThread(partial(outside_address, home, settings))
-        try:
-            link.run(_judged(link))
-        except OSError as error:
-            return unreachable(settings.cluster.nats, str(error))
-        finally:
-            link.close()
+        _run(home, settings, _judged)
     except ChatdError as error:
         return error
     return None
@@ -107,13 +98,7 @@ def nodes_there(home: Path, settings: Settings, nodes: int) -> set[str]:
             return False  # not of a node
         return len(found) >= nodes
 
-    link = NatsThread(partial(outside_address, home, settings))
-    try:
-        link.run(_ask_nodes(link, take))
-    except OSError as error:
-        raise unreachable(settings.cluster.nats, str(error)) from None
-    finally:
-        link.close()
+    _run(home, settings, partial(_ask_nodes, take=take))
     return found
 
 
@@ -123,12 +108,26 @@ def unreachable(urls: Sequence[str], why: str) -> ChatdError:
     return ChatdError("E607", f"none of {', '.join(urls)} can be used: {why}", fix)
 
 
+def _run(home: Path, settings: Settings, work: Callable[[NatsThread], Coroutine[Any, Any, None]]) -> None:
+    """Do something with a connection of its own. Raises E606, E607, and what ``work`` raises but OSError."""
+    link = NatsThread(partial(outside_address, home, settings))
+    try:
+        link.run(work(link))
+    except OSError as error:
+        raise unreachable(settings.cluster.nats, str(error)) from None
+    finally:
+        link.close()
+
+
 class NotYetError(OSError):
     """The servers have to agree among each other first."""
 
 
-async def judge_outside(client: Client) -> None:
-    """Raise E625 if the servers, or their stream, do not suit; `NotYetError`; and what nats-py raises."""
+async def judge_outside(client: Client) -> dict[str, Any]:
+    """Return what the servers say of their stream, if they and it suit.
+
+    Raises E625 if not, `NotYetError`, and what nats-py raises.
+    """
     if client.max_payload < PAYLOAD_BYTES:
         reason = f"the NATS server takes messages of {client.max_payload} bytes"
         raise ChatdError("E625", reason, "on each of them set: max_payload: 2MB")
@@ -140,13 +139,14 @@ async def judge_outside(client: Client) -> None:
         )
     config = answer.get("config")
     if config is None:
-        return
+        return answer
     if config.get("num_replicas", 0) < OUTSIDE_REPLICAS:
         reason = f"the stream {STREAM} has {config.get('num_replicas')} replica: its server may lose it"
         raise ChatdError("E625", reason, f"nats stream edit {STREAM} --replicas {OUTSIDE_REPLICAS}")
     if config.get("storage") != "file":
         reason = f"the stream {STREAM} is in memory"
         raise ChatdError("E625", reason, f"nats stream rm {STREAM}; then: chatd cluster reseed")
+    return answer
 
 
 async def _judged(link: NatsThread) -> None:
@@ -177,8 +177,7 @@ async def _prepare(link: NatsThread) -> None:
 
 async def _prepare_now(link: NatsThread) -> None:
     client = await link.connected()
-    await judge_outside(client)
-    answer = await _api(client, f"STREAM.INFO.{STREAM}")
+    answer = await judge_outside(client)
     if "state" in answer:
         if answer["state"]["last_seq"]:
             reason = f"these NATS servers have a stream {STREAM} already, of another cluster"

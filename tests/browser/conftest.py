@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from tests.support.browser import Modules, fresh_context, launched, modules, require_chromium
+from tests.support.staged_page import StagedPages, staged_pages
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,13 @@ def shared_modules(browser: Browser) -> Iterator[Modules]:
     """The page's modules without its views, in a context that the tests of a module share."""
     with modules(browser) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Browser) -> Iterator[StagedPages]:
+    """The page with a staged server; the tests of a module open it again and again."""
+    with staged_pages(browser) as pages:
+        yield pages
 
 
 @pytest.fixture

@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.staged_page import StagedPages, staged_pages
-
-
-@pytest.fixture(scope="module")
-def pages(browser: Browser) -> Iterator[StagedPages]:
-    with staged_pages(browser) as pages:
-        yield pages
+from tests.support.staged_page import StagedPages
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.staged_page import StagedPages, staged_pages
+from tests.support.staged_page import StagedPages
 
 PART = """by => {
   const { server, model } = stage;
@@ -16,12 +16,6 @@ PART = """by => {
   model.take([{ ...event, by, by_login: null, reason: "off topic" }]);
 }"""
 REQUESTS = "kind => stage.server.requests.filter((one) => one.kind === kind)"
-
-
-@pytest.fixture(scope="module")
-def pages(browser: Browser) -> Iterator[StagedPages]:
-    with staged_pages(browser) as pages:
-        yield pages
 
 
 @pytest.fixture

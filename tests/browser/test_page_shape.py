@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.support.staged_page import StagedPages, staged_pages
+from tests.support.staged_page import StagedPages
 
 PHONE = (360, 740)
 THEMES = ("light", "dark")
 TABS = ("Overview", "People", "Waiting", "Certificates", "Bans", "Audit")
 MANY = 10_000
-
-
-@pytest.fixture(scope="module")
-def pages(browser: Browser) -> Iterator[StagedPages]:
-    with staged_pages(browser) as pages:
-        yield pages
 
 
 def _enter(page: Page, room: str = "#incident") -> None:

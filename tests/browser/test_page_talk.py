@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from chatctl.model import markup as native
 from chatctl.window.palette import name_number
 from chatd.proto.key_words import words_of_key, words_of_pair
-from tests.support.staged_page import StagedPages, staged_pages
+from tests.support.staged_page import StagedPages
 
 TEXTS = [
     "plain",
@@ -33,12 +33,6 @@ HOSTILE = [
     "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466" * 50,
     "a" + "\u0301" * 200,
 ]
-
-
-@pytest.fixture(scope="module")
-def pages(browser: Browser) -> Iterator[StagedPages]:
-    with staged_pages(browser) as pages:
-        yield pages
 
 
 @pytest.fixture(scope="module")

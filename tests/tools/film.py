@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.rendered_screens import Row, Screen, Style
@@ -30,6 +31,11 @@ class Film(NamedTuple):
     seconds: float
     columns: int
     rows: int
+
+    def save(self, cast: Path, picture: Path, title: str) -> None:
+        """Write the film as asciicast and as animated SVG."""
+        cast.write_text(self.cast(title), "utf-8")
+        picture.write_text(self.svg(title), "utf-8")
 
     def cast(self, title: str) -> str:
         """Format the film as asciicast v2, which rewrites only changed rows."""

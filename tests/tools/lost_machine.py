@@ -77,8 +77,7 @@ def main() -> None:
             finally:
                 terminal.close()
     film = recorder.film()
-    CAST.write_text(film.cast(TITLE), "utf-8")
-    PICTURE.write_text(film.svg(TITLE), "utf-8")
+    film.save(CAST, PICTURE, TITLE)
 
 
 if __name__ == "__main__":

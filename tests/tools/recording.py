@@ -189,8 +189,7 @@ def main() -> None:
     """Record, and write both files."""
     with tempfile.TemporaryDirectory() as folder:
         film = record(Path(folder))
-    CAST.write_text(film.cast(TITLE), "utf-8")
-    PICTURE.write_text(film.svg(TITLE), "utf-8")
+    film.save(CAST, PICTURE, TITLE)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,7 @@ def main() -> None:
                 terminal.close()
                 web.shutdown()
     film = recorder.film()
-    CAST.write_text(film.cast(TITLE), "utf-8")
-    PICTURE.write_text(film.svg(TITLE), "utf-8")
+    film.save(CAST, PICTURE, TITLE)
 
 
 if __name__ == "__main__":

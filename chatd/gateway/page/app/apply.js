@@ -1,7 +1,7 @@
 /** Apply events to the state: those of the server, judged, and those of this client's session. */
 
 import { author, describe } from "./describe.js";
-import { membership, presence, putOut, standing } from "./membership.js";
+import { membership, presence, leaveBecause, standing } from "./membership.js";
 import { eventRow, makeRow, messageRow, reactedTo } from "./rows.js";
 import { beginning, line, visible } from "./text.js";
 
@@ -73,7 +73,7 @@ const HANDLERS = {
   room_removed: (state, event) => {
     const where = state.conversation(event.room);
     where.partedAt = event.seq;
-    putOut(state, where, event.by === state.me ? "" : describe(event) ?? "");
+    leaveBecause(state, where, event.by === state.me ? "" : describe(event) ?? "");
     redact(state, event, 0, event.seq);
   },
 };
@@ -96,7 +96,7 @@ function connected(state, { welcome }) {
   if (!state.roomsMissing) {
     // Being removed from a room while away shows here and nowhere else.
     for (const name of [...state.joined].filter((name) => !rooms.has(name))) {
-      putOut(state, state.conversation(name), `you are not in ${state.title(name)} any more`);
+      leaveBecause(state, state.conversation(name), `you are not in ${state.title(name)} any more`);
     }
   }
   for (const name of rooms) {

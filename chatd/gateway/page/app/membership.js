@@ -22,7 +22,7 @@ export function leave(state, where) {
  * @param {Conversation} where
  * @param {string} why
  */
-export function putOut(state, where, why) {
+export function leaveBecause(state, where, why) {
   const draft = where.draft ? "; what you have not sent there is kept as a draft" : "";
   if (why && state.joined.has(where.name)) state.tell("removal", "", `${why}${draft}`);
   leave(state, where);
@@ -40,7 +40,7 @@ export function membership(state, event, where) {
     where.left = false;
   } else if (event.user === state.me) {
     where.partedAt = event.seq;
-    putOut(state, where, removal(event));
+    leaveBecause(state, where, removal(event));
   }
   state.touch("members", "rooms");
 }

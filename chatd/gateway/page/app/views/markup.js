@@ -1,6 +1,7 @@
 // Find code, bold words and links in a message's text: the rules of the native clients
 // (chatctl/model/markup.py), with the same result. The marks stay in the text.
 
+import { counted } from "../text.js";
 import { h } from "./dom.js";
 
 /** @typedef {{text: string, looks: string[]}} Span */
@@ -139,11 +140,6 @@ export function fold(text) {
   const hidden = Math.max(0, lines.length - FOLD_LINES);
   const shown = lines.slice(0, FOLD_LINES).join("\n");
   const cut = shown.length > FOLD_CHARS ? `${shown.slice(0, FOLD_CHARS - 1)}\u2026` : shown;
-  if (hidden) return { text: cut, more: `\u2026 ${count(hidden)} more ${hidden === 1 ? "line" : "lines"}`, cut: true };
-  return { text: cut, more: `Show all ${count(text.length)} characters`, cut: cut !== text };
-}
-
-/** @param {number} number */
-function count(number) {
-  return number.toLocaleString("en");
+  if (hidden) return { text: cut, more: `\u2026 ${counted(hidden, "more line")}`, cut: true };
+  return { text: cut, more: `Show all ${counted(text.length, "character")}`, cut: cut !== text };
 }
